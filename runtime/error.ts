@@ -1,0 +1,111 @@
+/**
+ * The one error of the project. Its `code` never changes meaning: the command line prints it, a server maps it to a
+ * status, a library user switches on it.
+ */
+
+/** Every code, with what it means. Closed: a new code is added here, with a test and a line in docs/errors.md. */
+export const ERROR_CODES = {
+  bad_header: "a safetensors header breaks the format",
+  bad_index: "a shard index does not describe the files beside it",
+  bad_config: "a config lacks a required field or has an impossible value",
+  bad_shape: "a tensor has the wrong rank, or the two vectors of a reflection differ in shape",
+  bad_blocks: "the block count or the vectors' length does not tile the side",
+  missing_param: "a tensor that the config promises is not there",
+  unused_tensor: "an adapter tensor has no use",
+  unknown_target: "no tensor, or more than one, of the base is meant by an adapter's module",
+  zero_vector: "a reflection vector is all zero",
+  nonfinite_vector: "a reflection vector holds a NaN or an infinity",
+  layout_required: "the config does not say in which layout the input side was trained",
+  tied_head: "the adapter changes a head that shares its weight with the embedding",
+  base_mismatch: "the adapter was trained on another base",
+  unsupported: "the operation is not defined for this input",
+  unsupported_dtype: "a target has a dtype that cannot be transformed",
+  unsupported_format: "the base holds no safetensors weights",
+  unsupported_feature: "a config asks for something that is not supported and would change the result",
+  not_found: "a named input does not exist",
+  exists: "the output exists",
+  locked: "another process writes the same output",
+  io_error: "the operating system refused a read or a write",
+  no_space: "the disk is full",
+  verify_failed: "an output differs from its manifest",
+  usage: "the request itself is wrong",
+  interrupted: "the caller stopped the work",
+} as const;
+
+/** A stable error code; see {@link ERROR_CODES}. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Where an error lies and what to do about it. */
+export interface ErrorDetails {
+  /** The file at fault, as the user named it. */
+  file?: string | undefined;
+  /** The tensor at fault. */
+  tensor?: string | undefined;
+  /** The config field, header field or flag at fault. */
+  field?: string | undefined;
+  /** What to do. */
+  hint?: string | undefined;
+  /** The error underneath. */
+  cause?: unknown;
+}
+
+/** An error whose code is part of the interface. */
+export class EtherError extends Error {
+  override readonly name = "EtherError";
+  readonly code: ErrorCode;
+  readonly file: string | undefined;
+  readonly tensor: string | undefined;
+  readonly field: string | undefined;
+  readonly hint: string | undefined;
+
+  /**
+   * @param code     stable code
+   * @param message  what is wrong, with the offending value; no full stop, no file name (that is `details.file`)
+   */
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.file = details.file;
+    this.tensor = details.tensor;
+    this.field = details.field;
+    this.hint = details.hint;
+  }
+
+  /** `<code>: <where>: <what>; <hint>`, always one line: control characters of hostile names are escaped. */
+  toLine(): string {
+    const where = [this.file, this.tensor, this.field].filter((part) => part !== undefined).join(": ");
+    const line = `${this.code}: ${where === "" ? "" : `${where}: `}${this.message}${this.hint ? `; ${this.hint}` : ""}`;
+    return oneLine(line);
+  }
+
+  /** The body of `{"error": …}` on the command line and of a problem document. */
+  toJSON(): Record<string, string | null> {
+    return {
+      code: this.code,
+      message: this.message,
+      file: this.file ?? null,
+      tensor: this.tensor ?? null,
+      field: this.field ?? null,
+      hint: this.hint ?? null,
+    };
+  }
+
+  /** The same error, with `details` where it had none: a reader knows the field, its caller the file. */
+  within(details: ErrorDetails): EtherError {
+    return new EtherError(this.code, this.message, {
+      file: this.file ?? details.file,
+      tensor: this.tensor ?? details.tensor,
+      field: this.field ?? details.field,
+      hint: this.hint ?? details.hint,
+      cause: this.cause ?? details.cause,
+    });
+  }
+}
+
+/** Escapes what would break a line or steer a terminal: C0, C1, line and paragraph separators, bidi controls. */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex -- these are the characters to escape
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
