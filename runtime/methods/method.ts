@@ -1,0 +1,63 @@
+/** What an adapter method is: the contract that each folder of this room fills. */
+import type { Adapter } from "../adapters/adapter.ts";
+import type { Targets } from "../adapters/target.ts";
+import type { ModelTensor } from "../checkpoints/model.ts";
+import type { OpenSource } from "../io/folder.ts";
+import type { FloatDtype } from "../safetensors/dtype.ts";
+import type { Op, OpSpec, Workshop } from "./op.ts";
+
+/** What compiling may use and must obey. */
+export interface CompileOptions {
+  readonly targets: Targets;
+  /** What the user asks for; the config's own strength multiplies it. */
+  readonly strength: number;
+  readonly allowBaseMismatch: boolean;
+  readonly openSource: OpenSource;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What one adapter does to one tensor of the base: Ops on regions that do not overlap. */
+export interface Stage {
+  readonly tensor: ModelTensor;
+  readonly ops: readonly OpSpec[];
+}
+
+/** A base tensor whose bytes the adapter vouches for. */
+export interface ExpectedTensor {
+  readonly tensor: ModelTensor;
+  /** SHA-256 of its bytes in hex. */
+  readonly sha256: string;
+  /** The adapter's config, for messages. */
+  readonly file: string;
+}
+
+/** An adapter, checked against a base. */
+export interface CompiledAdapter {
+  readonly stages: readonly Stage[];
+  /** To be checked before the output is complete. */
+  readonly expected: readonly ExpectedTensor[];
+  readonly warnings: readonly string[];
+  /** What `inspect` and the manifest say of it, beside its type and digest. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** One adapter method. */
+export interface Method {
+  /** `peft_type` values that it reads. */
+  readonly peftTypes: readonly string[];
+  /** Every check of an adapter alone; what `inspect` shows of it. Reads the header only. */
+  describe(adapter: Adapter): Promise<AdapterDescription>;
+  /** Every check of an adapter against a base, and its Ops. */
+  compile(adapter: Adapter, options: CompileOptions): Promise<CompiledAdapter>;
+  /** Reads an Op's adapter tensors and makes its state, for tiles of one dtype. */
+  prepare(spec: OpSpec, shop: Workshop, dtype: FloatDtype): Promise<Op>;
+}
+
+/** An adapter without a base. */
+export interface AdapterDescription {
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** Module paths that have tensors. */
+  readonly modules: readonly string[];
+  readonly parameterCount: number;
+  readonly warnings: readonly string[];
+}
