@@ -25,7 +25,9 @@ export function findWeightSets(folderName: string, entries: readonly FolderEntry
   if (top !== null) return [top];
   const sets: WeightSet[] = [];
   if (byPath.has("model_index.json")) {
-    const folders = new Set(entries.map((entry) => parentOf(entry.path)).filter((folder) => folder.split("/").length === 2));
+    const folders = new Set(
+      entries.map((entry) => parentOf(entry.path)).filter((folder) => folder.split("/").length === 2),
+    );
     for (const folder of folders) {
       const set = weightSetIn(folder, byPath);
       if (set !== null) sets.push(set);
@@ -78,7 +80,10 @@ function noWeights(folderName: string, entries: readonly FolderEntry[]): EtherEr
   for (const [pattern, converter] of CONVERTERS) {
     const found = entries.find((entry) => pattern.test(entry.path));
     if (found !== undefined) {
-      return new EtherError("unsupported_format", `no safetensors weights, only ${found.path}`, { file, hint: converter });
+      return new EtherError("unsupported_format", `no safetensors weights, only ${found.path}`, {
+        file,
+        hint: converter,
+      });
     }
   }
   const other = entries.find((entry) => entry.path.endsWith(".safetensors"));

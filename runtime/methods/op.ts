@@ -57,6 +57,8 @@ export interface OpSpec {
   readonly groupRows: number;
   /** Values of a group's sketch. */
   readonly sketchLength: number;
+  /** Bytes of the prepared Op's state in a kernel's memory, at most. */
+  readonly stateByteLength: number;
   /** The dtypes whose tiles can be transformed as they were read, each computed NaN canonical; f32 tiles always can. */
   readonly tileDtypes: readonly FloatDtype[];
 }

@@ -12,7 +12,9 @@ import { type EtherConfig, readEtherConfig, type Side } from "./config.ts";
 import { isConv1d } from "./conv1d.ts";
 import { etherFacts } from "./facts.ts";
 import { type EtherModule, readModules, type SideTensors } from "./modules.ts";
+import { reflectionByteLength } from "./reflection.ts";
 import { partRegion, wholeRegion } from "./regions.ts";
+import { rotationByteLength } from "./rotation.ts";
 import { type Blocks, ETHER, type EtherSpec } from "./spec.ts";
 import { cancelOut, checkVectors } from "./unit.ts";
 
@@ -126,7 +128,15 @@ function makeSpec(
   const shared = { method: ETHER, region, label, along, down, groupRows };
   if (module.variant === "oft") {
     const groupNeed = down === null ? "nothing" : "rows";
-    return { ...shared, kind: "rotation", transposed: conv1d, groupNeed, sketchLength: 0, tileDtypes: [] };
+    return {
+      ...shared,
+      kind: "rotation",
+      transposed: conv1d,
+      groupNeed,
+      sketchLength: 0,
+      tileDtypes: [],
+      stateByteLength: rotationByteLength(along, down),
+    };
   }
   return {
     ...shared,
@@ -134,6 +144,7 @@ function makeSpec(
     groupNeed: down === null ? "nothing" : "sketch",
     sketchLength: down === null ? 0 : region.columnCount * (down.v === null ? 1 : 2),
     tileDtypes: ["F32", "F16", "BF16"],
+    stateByteLength: reflectionByteLength(region, along, down),
     alpha: Math.fround(module.variant === "ether" ? 2 * strength : strength),
     beta: module.variant === "ether" ? 0 : Math.fround(strength),
   };

@@ -80,7 +80,9 @@ export function readEtherConfig(fields: Fields, file: string): EtherConfig {
     variantOverrides: readMap(fields, "variant_overrides", (overrides, key) => overrides.required(key, VARIANT)),
     fusedQkv: readMap(fields, "fused_qkv", (parts, key) => readFusedQkv(parts.within(key))),
     fingerprint: readFingerprint(fields),
-    warnings: unknown.length === 0 ? [] : [`${file}: ignored ${unknown.length === 1 ? "field" : "fields"} ${unknown.join(", ")}`],
+    warnings: unknown.length === 0
+      ? []
+      : [`${file}: ignored ${unknown.length === 1 ? "field" : "fields"} ${unknown.join(", ")}`],
   };
 }
 

@@ -85,7 +85,10 @@ function unused(adapter: Adapter, info: TensorInfo, reason: string): never {
 }
 
 /** `…attn.q` is part q of `…attn` only where the config says that `…attn` is fused: T5 has modules named q. */
-function splitPart(path: string, config: EtherConfig): { modulePath: string; part: Part | null; fused: FusedQkv | null } {
+function splitPart(
+  path: string,
+  config: EtherConfig,
+): { modulePath: string; part: Part | null; fused: FusedQkv | null } {
   const match = /^(.+)\.([qkv])$/s.exec(path);
   if (match !== null) {
     for (const [key, fused] of config.fusedQkv) {
@@ -116,7 +119,9 @@ function finish(adapter: Adapter, config: EtherConfig, draft: Draft): EtherModul
     const u = draft.tensors.get(`${first}_${side}`);
     const v = draft.tensors.get(`${second}_${side}`);
     const missing = (parameter: string, hint: string): never => {
-      const name = `${PEFT_PREFIX}${draft.path}${draft.part === null ? "" : `.${draft.part}`}.ether_${parameter}_${side}`;
+      const name = `${PEFT_PREFIX}${draft.path}${
+        draft.part === null ? "" : `.${draft.part}`
+      }.ether_${parameter}_${side}`;
       throw new EtherError("missing_param", `no ${name}`, { file: adapter.fileName, tensor: tensorName, hint });
     };
     if (u === undefined && v === undefined) {

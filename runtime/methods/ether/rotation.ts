@@ -15,6 +15,13 @@ import type { Blocks, RotationSpec } from "./spec.ts";
 const PANEL_ROWS = 64;
 const PANEL_COLUMNS = 512;
 
+/** Bytes that a prepared rotation takes of a kernel's memory, at most. */
+export function rotationByteLength(along: Blocks | null, down: Blocks | null): number {
+  const blockBytes = (blocks: Blocks | null) => blocks === null ? 0 : 4 * blocks.numBlocks * blocks.blockLength ** 2;
+  const alongProduct = PANEL_ROWS * (along?.blockLength ?? 0) * 4;
+  return blockBytes(along) + blockBytes(down) + Math.max(alongProduct, PANEL_COLUMNS * (down?.blockLength ?? 0) * 4);
+}
+
 /** Dense blocks Q in a kernel's memory, f32 `[numBlocks, blockLength, blockLength]`. */
 interface SideState {
   readonly blocks: Blocks;

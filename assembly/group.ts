@@ -1,0 +1,113 @@
+// A group is eight neighbouring elements of a row: one v128 of 16-bit codes, or two of f32. Loops work on two vectors
+// of four f32, and every f32 vector that they meet (û, v̂, s, t) lies in memory in the same order, zero-padded:
+//
+//   dtype      first v128        second v128
+//   F32        e0 e1 e2 e3       e4 e5 e6 e7
+//   BF16, F16  e0 e2 e4 e6       e1 e3 e5 e7     even and odd codes: they split by shifts and masks, without shuffles
+//
+// The functions here take only finite elements (encode: also infinite ones); the loops make sure of that.
+import { isBF16, isF16, isF32 } from "./types";
+
+/** Bytes of a group of vectors. */
+export const VECTOR_GROUP: usize = 32;
+
+/** Bytes of a group in a tile. */
+@inline export function tileGroup<D>(): usize { return 8 * sizeof<D>(); }
+
+// Opaque constants: V8 builds a v128.const again in every turn of a loop, which costs up to a factor of 1.7, and the
+// compiler folds a local that holds one back into it. A value loaded from memory is a value that neither can see
+// through, so each function loads the constants of its codec into locals k0, k1, ... before its loop and hands them on.
+const CONSTANTS = memory.data<u32>([
+  // BF16                                               k
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000, //    0  the odd codes, as f32
+  0x00010001, 0x00010001, 0x00010001, 0x00010001, //    1  the last bit of each code
+  // F16
+  0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000, //    0  sign, exponent and mantissa, moved to where f32 has them
+  0x77800000, 0x77800000, 0x77800000, 0x77800000, //    1  2^112, the difference of the exponents' biases
+  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, //    2  all but the sign
+  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, //    3  the exponent
+  0x38800000, 0x38800000, 0x38800000, 0x38800000, //    4  2^-14, the least normal f16
+  0x06800000, 0x06800000, 0x06800000, 0x06800000, //    5  13 in the exponent
+  0x00080001, 0x00080001, 0x00080001, 0x00080001, //    6  1 times the lower half, 8 times the upper
+  0xf800f800, 0xf800f800, 0xf800f800, 0xf800f800, //    7  126 in the code's exponent, mod 2^16
+  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00, //    8  infinity
+  0x80008000, 0x80008000, 0x80008000, 0x80008000, //    9  the sign of each code
+  0x00002000, 0x00002000, 0x00002000, 0x00002000, //   10  2^13 times the lower half
+], 16);
+
+/** The codec's constant `k`; an index that the dtype does not have gives some value that nobody uses. */
+@inline export function constant<D>(k: usize): v128 {
+  if (isF16<D>()) return v128.load(CONSTANTS + 32 + 16 * k);
+  if (isBF16<D>() && k < 2) return v128.load(CONSTANTS + 16 * k);
+  return i32x4.splat(0);
+}
+
+// F16 is decoded by moving the code to where f32 has its exponent and mantissa, and multiplying by the difference of
+// the biases. That is exact, also for subnormals, and wrong (finite) for infinities and NaNs. The even code is moved, and
+// its sign spread, by one product of 16-bit numbers.
+
+/** The first f32 vector of a group whose first 16 bytes are `raw`. */
+@inline export function first<D>(raw: v128, k0: v128, k1: v128, k10: v128): v128 {
+  if (isF32<D>()) return raw;
+  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(raw, k10), k0), k1);
+  return i32x4.shl(raw, 16);
+}
+
+/** The second f32 vector of the group at `address`, whose first 16 bytes are `raw`. */
+@inline export function second<D>(raw: v128, address: usize, k0: v128, k1: v128): v128 {
+  if (isF32<D>()) return v128.load(address, 16);
+  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.shr_s(raw, 3), k0), k1);
+  return v128.and(raw, k0);
+}
+
+/** Rounds a group to nearest even and stores it. F16: values below 2^47, see packF16. */
+@inline export function storeGroup<D>(
+  address: usize, a: v128, b: v128,
+  k1: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128, k8: v128, k9: v128,
+): void {
+  if (isF32<D>()) {
+    v128.store(address, a);
+    v128.store(address, b, 16);
+  } else if (isF16<D>()) {
+    v128.store(address, packF16(a, b, k2, k3, k4, k5, k6, k7, k8, k9));
+  } else {
+    v128.store(address, packBF16(a, b, k1));
+  }
+}
+
+// Eight codes at once, in 16-bit lanes: `codes` are the upper halves, `rest` what is cut off. A code goes up by one if
+// the rest is above a half, or just a half and the code odd: rest - even >= 0x8000, unsigned, where the subtraction
+// stops at 0. That bit, spread over the lane, is -1, which is subtracted.
+@inline function packBF16(a: v128, b: v128, k1: v128): v128 {
+  const codes = evenOdd(i32x4.shr_u(a, 16), b);
+  const rest = evenOdd(a, i32x4.shl(b, 16));
+  const even = v128.andnot(k1, codes);
+  return i16x8.sub(codes, i16x8.shr_s(i16x8.sub_sat_u(rest, even), 15));
+}
+
+// The FP adder rounds: the ruler, 2^13 above the number's exponent, has the f16's last place as its own last place, so
+// that the sum has the mantissa, rounded to nearest even, in its lower half, and 13 plus the exponent in its upper half;
+// there is one ruler for all subnormals. One product of 16-bit numbers puts the exponent where the code has it and adds
+// the mantissa, whose highest bit carries into it. Up to 2^47 the code is right but for being too large to be finite.
+@inline function packF16(
+  a: v128, b: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128, k8: v128, k9: v128,
+): v128 {
+  const sizeA = v128.and(a, k2), sizeB = v128.and(b, k2);
+  const rulerA = i32x4.add(i32x4.max_s(v128.and(a, k3), k4), k5);
+  const rulerB = i32x4.add(i32x4.max_s(v128.and(b, k3), k4), k5);
+  const codesA = i32x4.dot_i16x8_s(f32x4.add(sizeA, rulerA), k6);
+  const codesB = i32x4.dot_i16x8_s(f32x4.add(sizeB, rulerB), k6);
+  const codes = i16x8.min_u(i16x8.sub(evenOdd(codesA, i32x4.shl(codesB, 16)), k7), k8);
+  return v128.or(codes, v128.and(evenOdd(i32x4.shr_u(a, 16), b), k9));
+}
+
+/** Even 16-bit lanes of a, odd ones of b. */
+@inline function evenOdd(a: v128, b: v128): v128 {
+  return i16x8.shuffle(a, b, 0, 9, 2, 11, 4, 13, 6, 15);
+}
+
+/** Where element `index` of a vector lies, in bytes from the vector's start. */
+@inline export function lane<D>(index: usize): usize {
+  if (isF32<D>()) return index << 2;
+  return (((index & ~7) | ((index & 1) << 2) | ((index & 6) >> 1)) << 2);
+}

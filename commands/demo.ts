@@ -1,0 +1,44 @@
+/** `demo`: the real merge on the shipped model, and what it does to text that neither base nor adapter was trained on. */
+import { loadCheckpoint } from "../fixtures/checkpoint.ts";
+import { meanLoss, readHeldout } from "../fixtures/loss.ts";
+import { merge } from "./merge.ts";
+import type { CommandContext, CommonFlags } from "./run_command.ts";
+import { verify } from "./verify.ts";
+
+/** Flags of `demo`. */
+export interface DemoFlags extends CommonFlags {
+  readonly output?: string | undefined;
+}
+
+/** Windows of 96 tokens that are read with each model. */
+const WINDOW_COUNT = 8;
+
+/** Merges, verifies, and measures the loss before and after. */
+export async function demo({ output, ...flags }: DemoFlags, context: CommandContext): Promise<void> {
+  const { console } = context;
+  const llama = new URL("../fixtures/llama/", import.meta.url);
+  const base = new URL("base", llama).pathname;
+  const adapter = new URL("etherplus", llama).pathname;
+  const temporary = output === undefined ? await Deno.makeTempDir({ prefix: "ether-edge-" }) : null;
+  const merged = output ?? `${temporary}/merged`;
+  try {
+    console.note("a small Llama, trained on documentation, and an ETHER+ adapter, trained on Python:");
+    console.note(`$ deno task merge --base fixtures/llama/base --adapter fixtures/llama/etherplus --output ${merged}`);
+    await merge({ ...flags, base, adapter: [adapter], output: merged, dtype: "keep", strength: [] }, context);
+    await verify(merged, flags, context);
+
+    const tokens = await readHeldout("code");
+    const before = meanLoss(await loadCheckpoint(base), tokens, { windowCount: WINDOW_COUNT });
+    context.signal.throwIfAborted();
+    const after = meanLoss(await loadCheckpoint(merged), tokens, { windowCount: WINDOW_COUNT });
+    if (context.json) return console.result(JSON.stringify({ loss: { before, after } }));
+    console.result(`loss on unseen Python, nats a token: ${before.toFixed(3)} before, ${after.toFixed(3)} after`);
+    console.note("");
+    console.note("next, with a model and an adapter of your own:");
+    console.note("$ deno task inspect path/to/adapter --base path/to/model");
+    console.note("$ deno task merge --base path/to/model --adapter path/to/adapter --output path/to/merged");
+    console.note("deno comes with `npm install -g deno@2.9.6`; without it, begin with `npx -y deno@2.9.6 task`");
+  } finally {
+    if (temporary !== null) await Deno.remove(temporary, { recursive: true });
+  }
+}

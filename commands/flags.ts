@@ -1,0 +1,46 @@
+/** Flags that several commands share, and what their values may be. */
+import { InvalidArgumentError } from "commander";
+import { EtherError } from "../runtime/error.ts";
+import type { FloatDtype } from "../runtime/safetensors/dtype.ts";
+
+const DTYPES: Readonly<Record<string, FloatDtype | null>> = { keep: null, f32: "F32", f16: "F16", bf16: "BF16" };
+
+/** The values of `--dtype`. */
+export const DTYPE_CHOICES: readonly string[] = Object.keys(DTYPES);
+
+/** `keep` → null. */
+export function dtypeOf(choice: string): FloatDtype | null {
+  return DTYPES[choice]!;
+}
+
+/** Collects a flag that may be repeated. */
+export function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+/** A positive integer with at most four digits. */
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("It is a number from 1 to 9999.");
+  return Number(text);
+}
+
+/**
+ * One strength for each adapter: `--strength` once for all of them, or once for each, in order.
+ *
+ * @throws {EtherError} `usage`
+ */
+export function strengthsFor(adapterCount: number, texts: readonly string[]): number[] {
+  const field = "--strength";
+  const strengths = texts.map((text) => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : NaN;
+    if (!Number.isFinite(value)) {
+      throw new EtherError("usage", `${JSON.stringify(text)} is not a finite number`, { field });
+    }
+    return value;
+  });
+  if (strengths.length === 0) return new Array<number>(adapterCount).fill(1);
+  if (strengths.length === 1) return new Array<number>(adapterCount).fill(strengths[0]!);
+  if (strengths.length === adapterCount) return strengths;
+  const message = `given ${strengths.length} times for ${adapterCount} adapters`;
+  throw new EtherError("usage", message, { field, hint: "give it once, or once for each --adapter" });
+}

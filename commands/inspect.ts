@@ -1,0 +1,184 @@
+/** `inspect`: what a model or an adapter is made of, after every check that a merge makes before its first write. */
+import { type Adapter, openAdapter } from "../runtime/adapters/adapter.ts";
+import { PEFT_PREFIX } from "../runtime/adapters/peft_names.ts";
+import { type Model, openModel, type Place, type WeightFile } from "../runtime/checkpoints/model.ts";
+import { openPlace } from "../runtime/deno/file_folder.ts";
+import { openFileSource } from "../runtime/deno/file_source.ts";
+import { fileStorage } from "../runtime/deno/merge_folder.ts";
+import { defaultWorkerCount, startRunners } from "../runtime/deno/runners.ts";
+import { writeSidecar } from "../runtime/deno/sidecar.ts";
+import { EtherError } from "../runtime/error.ts";
+import { runAll } from "../runtime/execute/crew.ts";
+import { TILE_BYTES } from "../runtime/execute/memory.ts";
+import { ProgressCount } from "../runtime/execute/progress.ts";
+import type { DigestTask } from "../runtime/execute/task.ts";
+import { methodOf } from "../runtime/methods/registry.ts";
+import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
+import { DTYPE_BITS } from "../runtime/safetensors/dtype.ts";
+import { readHeader } from "../runtime/safetensors/read.ts";
+import { shapeText } from "../runtime/safetensors/tensor_info.ts";
+import { headState } from "../runtime/checkpoints/tied.ts";
+import { resolvePath } from "./paths.ts";
+import { ProgressLine } from "./progress_line.ts";
+import type { CommandContext, CommonFlags } from "./run_command.ts";
+import { formatTable } from "./table.ts";
+import { formatBytes, formatCount } from "./units.ts";
+
+/** Flags of `inspect`. */
+export interface InspectFlags extends CommonFlags {
+  readonly base?: string | undefined;
+  readonly sha256?: true | undefined;
+}
+
+/** Rows of a listing that a terminal gets. */
+const TERMINAL_ROWS = 40;
+
+/** Inspects a model or an adapter. */
+export async function inspect(path: string, flags: InspectFlags, context: CommandContext): Promise<void> {
+  const place = await openPlace(resolvePath(path, "PATH"), path);
+  if (await isAdapter(place)) {
+    if (flags.sha256) throw new EtherError("usage", "only a model gets sidecars", { field: "--sha256" });
+    return await inspectAdapter(path, place, flags, context);
+  }
+  if (flags.base !== undefined) {
+    const hint = "--base goes with an adapter";
+    throw new EtherError("usage", "is a model, not an adapter", { file: path, field: "--base", hint });
+  }
+  const model = await openModel(place, openFileSource);
+  const digests = flags.sha256 ? await writeSidecars(model, flags, context) : null;
+  if (context.json) context.console.result(JSON.stringify(modelDocument(path, model, digests)));
+  else printModel(path, model, context);
+}
+
+/** A folder is an adapter by its files' names, a file by its tensors' names. */
+async function isAdapter({ folder, file }: Place): Promise<boolean> {
+  const paths = new Set((await folder.list()).map((entry) => entry.path));
+  if (file === null) {
+    const model = ["model.safetensors", "model.safetensors.index.json"].some((name) => paths.has(name));
+    return paths.has("adapter_config.json") && !model;
+  }
+  if (!file.endsWith(".safetensors") || !paths.has("adapter_config.json")) return false;
+  const source = openFileSource(folder.locate(file));
+  try {
+    const { tensors } = await readHeader(source);
+    return tensors.length > 0 && tensors.every(({ name }) => name.startsWith(PEFT_PREFIX));
+  } finally {
+    source.close();
+  }
+}
+
+async function inspectAdapter(
+  path: string,
+  place: Place,
+  { base }: InspectFlags,
+  { console, json, signal }: CommandContext,
+): Promise<void> {
+  const adapter = await openAdapter(place, openFileSource, fileStorage.startDigest);
+  const description = await methodOf(adapter).describe(adapter);
+  const fit = base === undefined ? null : await prepareMerge({
+    base: await openPlace(resolvePath(base, "--base"), base),
+    adapters: [{ place }],
+    signal,
+  }, fileStorage);
+  for (const warning of fit?.plan.warnings ?? description.warnings) console.warn(warning);
+  const targets = fit?.plan.transformed ?? null;
+  if (json) {
+    return console.result(JSON.stringify({
+      ...{ kind: "adapter", path, digest: `sha256:${adapter.digest}`, peft_type: adapter.peftType },
+      ...description.facts,
+      ...{ parameters: description.parameterCount, modules: description.modules },
+      tensors: adapter.header.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+      ...targets === null ? {} : { base, targets },
+    }));
+  }
+  printAdapter(path, adapter, description, console);
+  if (targets === null) return;
+  console.result(`fits       ${base}: changes ${formatCount(targets.length)} tensors`);
+  const rows = targets.map(({ name, ops }) => [name, ops.join(" then ")]);
+  console.result(formatTable(["target", "transformation"], rows, rowLimit()));
+}
+
+function printAdapter(
+  path: string,
+  { peftType, digest, header }: Adapter,
+  { facts, modules, parameterCount }: Awaited<ReturnType<ReturnType<typeof methodOf>["describe"]>>,
+  console: CommandContext["console"],
+): void {
+  console.result(`adapter    ${path}`);
+  console.result(`method     ${peftType}`);
+  for (const [name, value] of Object.entries(facts)) {
+    if (value !== null) console.result(`${name.padEnd(10)} ${Array.isArray(value) ? value.join(", ") : value}`);
+  }
+  console.result(`parameters ${formatCount(parameterCount)} in ${formatCount(header.tensors.length)} tensors`);
+  console.result(`digest     sha256:${digest}`);
+  console.result(formatTable(["module"], modules.map((module) => [module]), rowLimit()));
+}
+
+function printModel(path: string, model: Model, { console }: CommandContext): void {
+  const tensors = [...model.tensors.values()].flat();
+  const config = model.checkpoints[0]!.config;
+  const dtypes = new Set(tensors.map(({ info }) => info.dtype));
+  const bytes = tensors.reduce((sum, { info }) => sum + info.byteLength, 0);
+  console.result(`model      ${path}`);
+  if (config !== null) {
+    const name = config.architecture ?? config.modelType ?? "unknown";
+    console.result(`config     ${name}${config.quantized ? ", quantised: adapters cannot change it" : ""}`);
+  }
+  console.result(`parameters ${formatCount(parameterCount(model))} in ${formatCount(tensors.length)} tensors`);
+  console.result(`weights    ${formatBytes(bytes)} of ${[...dtypes].join(", ")}`);
+  if (headState(model).tied) console.result("head       shares the input embedding's weight");
+  const files = model.checkpoints.flatMap((checkpoint) => checkpoint.files);
+  const shards = files.map((file) => [file.path, formatCount(file.header.tensors.length), formatBytes(file.size)]);
+  console.result(formatTable(["file", "tensors", "size"], shards, rowLimit()));
+  const rows = tensors.map(({ info }) => [info.name, info.dtype, `[${shapeText(info)}]`]);
+  console.result(formatTable(["tensor", "dtype", "shape"], rows, rowLimit()));
+  if (model.leftOut.length > 0) console.result(`a merge leaves out ${model.leftOut.join(", ")}`);
+}
+
+function modelDocument(path: string, model: Model, digests: readonly string[] | null): unknown {
+  const files = model.checkpoints.flatMap((checkpoint) => checkpoint.files);
+  const config = model.checkpoints[0]!.config;
+  return {
+    ...{ kind: "model", path, architecture: config?.architecture ?? null, model_type: config?.modelType ?? null },
+    ...{ tied: headState(model).tied, quantized: config?.quantized ?? false, parameters: parameterCount(model) },
+    files: files.map(({ path, size, header, sha256 }, i) => ({
+      ...{ path, size, tensors: header.tensors.length, sha256: digests?.[i] ?? sha256 },
+    })),
+    tensors: [...model.tensors.values()].flat().map(({ info, file }) => ({
+      ...{ name: info.name, dtype: info.dtype, shape: info.shape, file: file.path, bytes: info.byteLength },
+    })),
+    ...{ small_files: model.smallFiles.map((entry) => entry.path), left_out: model.leftOut },
+  };
+}
+
+function parameterCount(model: Model): number {
+  return [...model.tensors.values()].flat().reduce((sum, { info }) => {
+    return sum + info.byteLength * 8 / DTYPE_BITS[info.dtype];
+  }, 0);
+}
+
+/** A terminal gets the first rows, a pipe all of them. */
+function rowLimit(): number {
+  return Deno.stdout.isTerminal() ? TERMINAL_ROWS : Infinity;
+}
+
+async function writeSidecars(model: Model, flags: InspectFlags, { signal }: CommandContext): Promise<string[]> {
+  const files: WeightFile[] = model.checkpoints.flatMap((checkpoint) => checkpoint.files);
+  const tasks = files.map(({ locator, size }): DigestTask => ({
+    kind: "digest",
+    locator,
+    offset: 0,
+    byteLength: size,
+  }));
+  const progress = new ProgressLine(flags.quiet === true);
+  const count = new ProgressCount(progress.update, "sha256", files.reduce((sum, { size }) => sum + size, 0));
+  const runners = startRunners(defaultWorkerCount(), { files: [], output: null, tileByteLength: TILE_BYTES }, signal);
+  try {
+    const digests = (await runAll(tasks, runners, count.add, signal)).map(({ sha256 }) => sha256);
+    for (const [i, { locator }] of files.entries()) await writeSidecar(locator, digests[i]!);
+    return digests;
+  } finally {
+    progress.end();
+    for (const runner of runners) await runner.close();
+  }
+}

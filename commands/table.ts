@@ -1,0 +1,10 @@
+/** Columns of text under their names, the last one unpadded; at most `maxRows` rows, and how many more there are. */
+export function formatTable(names: readonly string[], rows: readonly (readonly string[])[], maxRows: number): string {
+  const shown = rows.slice(0, maxRows);
+  const widths = names.map((name, i) => Math.max(name.length, ...shown.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd();
+  const lines = ["", line(names), ...shown.map(line)];
+  const more = rows.length - shown.length;
+  if (more > 0) lines.push(`… and ${more} more; all of them with --json`);
+  return lines.join("\n");
+}

@@ -1,0 +1,260 @@
+/**
+ * The output of a merge: written beside its place, synced, and renamed into it when it is complete.
+ *
+ * Beside `O` lie, while it is written: `O.partial`, the folder that becomes O; `O.lock`, whose advisory lock dies with
+ * its process; and for a moment, when an older output is replaced, `O.replaced`.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { EtherError } from "../error.ts";
+import type { MergeOutput } from "../execute/run_merge.ts";
+import type { ByteSink } from "../io/sink.ts";
+import { MANIFEST_FILE } from "../plans/manifest.ts";
+import { FileSink } from "./file_sink.ts";
+import { ioError } from "./io_error.ts";
+
+/** How an output is made. */
+export interface OutputFolderOptions {
+  /** What messages call it. @default the path */
+  readonly name?: string | undefined;
+  /** Replace an empty folder, or one with a manifest. @default false */
+  readonly force?: boolean | undefined;
+  /** Told what was found and done about it. */
+  readonly onNotice?: ((message: string) => void) | undefined;
+}
+
+/** An output folder that is being written. Ends with {@link commit} or {@link discard}. */
+export class OutputFolder implements MergeOutput {
+  readonly #path: string;
+  readonly #partial: string;
+  readonly #name: string;
+  readonly #lock: Lock;
+  readonly #madeParents: readonly string[];
+  readonly #onNotice: (message: string) => void;
+
+  private constructor(
+    path: string,
+    name: string,
+    lock: Lock,
+    madeParents: readonly string[],
+    options: OutputFolderOptions,
+  ) {
+    this.#path = path;
+    this.#partial = `${path}.partial`;
+    this.#name = name;
+    this.#lock = lock;
+    this.#madeParents = madeParents;
+    this.#onNotice = options.onNotice ?? (() => {});
+  }
+
+  /**
+   * Checks the place, takes the lock, and makes the folder beside it.
+   *
+   * @param path  absolute
+   * @throws {EtherError} `exists`, `locked`, `io_error`, `no_space`
+   */
+  static async start(path: string, options: OutputFolderOptions = {}): Promise<OutputFolder> {
+    const name = options.name ?? path;
+    const madeParents = makeParents(path, name);
+    let lock: Lock | null = null;
+    try {
+      lock = await Lock.take(`${path}.lock`, name);
+      const output = new OutputFolder(path, name, lock, madeParents, options);
+      await output.#recover();
+      await checkOutputPlace(path, name, options.force ?? false);
+      await output.#clearPartial();
+      await Deno.mkdir(output.#partial);
+      return output;
+    } catch (error) {
+      lock?.release();
+      removeParents(madeParents);
+      throw ioError(error, name);
+    }
+  }
+
+  /** The folder that is being written, for whoever opens its files. */
+  get root(): string {
+    return this.#partial;
+  }
+
+  locate(path: string): string {
+    return `${this.#partial}/${path}`;
+  }
+
+  async create(path: string, size: number): Promise<void> {
+    try {
+      const slash = path.lastIndexOf("/");
+      if (slash !== -1) await Deno.mkdir(this.locate(path.slice(0, slash)), { recursive: true });
+      using file = await Deno.open(this.locate(path), { write: true, createNew: true });
+      await file.truncate(size);
+    } catch (error) {
+      throw ioError(error, `${this.#name}/${path}`);
+    }
+  }
+
+  open(path: string): ByteSink {
+    return new FileSink(this.locate(path));
+  }
+
+  async sync(path: string): Promise<void> {
+    try {
+      using file = await Deno.open(this.locate(path), { write: true });
+      await file.syncData();
+    } catch (error) {
+      throw ioError(error, `${this.#name}/${path}`);
+    }
+  }
+
+  /** Puts the folder into its place; an older output is there until the new one is. */
+  async commit(): Promise<void> {
+    try {
+      syncFolder(this.#partial);
+      const replaced = `${this.#path}.replaced`;
+      const old = await exists(this.#path);
+      if (old) await Deno.rename(this.#path, replaced);
+      await Deno.rename(this.#partial, this.#path);
+      syncFolder(parentOf(this.#path));
+      if (old) await Deno.remove(replaced, { recursive: true });
+    } catch (error) {
+      throw ioError(error, this.#name);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** Removes what was written. */
+  async discard(): Promise<void> {
+    try {
+      await Deno.remove(this.#partial, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw ioError(error, this.#partial);
+    } finally {
+      this.#lock.release();
+      removeParents(this.#madeParents);
+    }
+  }
+
+  /** A crash while an old output was replaced left one of the two complete. */
+  async #recover(): Promise<void> {
+    const replaced = `${this.#path}.replaced`;
+    if (!await exists(replaced)) return;
+    if (await exists(this.#path)) {
+      this.#onNotice(`${this.#name} is complete; an interrupted run left the output it replaced, which is removed`);
+      await Deno.remove(replaced, { recursive: true });
+    } else {
+      this.#onNotice(`an interrupted run had moved ${this.#name} aside; it is complete and back in its place`);
+      await Deno.rename(replaced, this.#path);
+    }
+  }
+
+  async #clearPartial(): Promise<void> {
+    if (!await exists(this.#partial)) return;
+    this.#onNotice(`removed ${this.#name}.partial, which an interrupted run left`);
+    await Deno.remove(this.#partial, { recursive: true });
+  }
+}
+
+/**
+ * Refuses an output that is there; with `force` only one that no merge wrote.
+ *
+ * @param path  absolute
+ * @throws {EtherError} `exists`, `io_error`
+ */
+export async function checkOutputPlace(path: string, name: string, force: boolean): Promise<void> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.lstat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw ioError(error, name);
+  }
+  if (!force) {
+    throw new EtherError("exists", "the output exists", { file: name, hint: "--force replaces a merged folder" });
+  }
+  const children = info.isDirectory ? await Array.fromAsync(Deno.readDir(path)) : null;
+  if (children !== null && (children.length === 0 || children.some((child) => child.name === MANIFEST_FILE))) return;
+  const hint = `--force replaces only an empty folder or one with ${MANIFEST_FILE}; name another output`;
+  throw new EtherError("exists", "the output exists and is no merged folder", { file: name, hint });
+}
+
+/** Makes the missing parents of a path, and says which. */
+function makeParents(path: string, name: string): string[] {
+  const parent = parentOf(path);
+  try {
+    const first = mkdirSync(parent, { recursive: true });
+    if (first === undefined) return [];
+    const made: string[] = [];
+    for (let folder = parent; folder.length >= first.length; folder = parentOf(folder)) made.push(folder);
+    return made;
+  } catch (error) {
+    throw new EtherError("io_error", `cannot make ${parent}`, { file: name, cause: error });
+  }
+}
+
+/** Removes parents that were made for an output that did not come; one that somebody else uses by now stays. */
+function removeParents(made: readonly string[]): void {
+  for (const folder of made) {
+    try {
+      Deno.removeSync(folder);
+    } catch {
+      return;
+    }
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** A rename is durable when its folder is. */
+function syncFolder(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** An advisory lock on a file beside the output; the file goes with it. */
+class Lock {
+  readonly #path: string;
+  #file: Deno.FsFile | null;
+
+  private constructor(path: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** @throws {EtherError} `locked` */
+  static async take(path: string, name: string): Promise<Lock> {
+    while (true) {
+      const file = await Deno.open(path, { create: true, write: true, read: true });
+      if (!await file.tryLock(true)) {
+        file.close();
+        throw new EtherError("locked", "another process writes this output", { file: name, hint: "wait for it" });
+      }
+      // Its last holder may have removed the file between our open and our lock: then ours is not the one others see.
+      const mine = await file.stat();
+      const there = await Deno.stat(path).catch(() => null);
+      if (there !== null && there.ino === mine.ino && there.dev === mine.dev) return new Lock(path, file);
+      file.close();
+    }
+  }
+
+  release(): void {
+    if (this.#file === null) return;
+    Deno.removeSync(this.#path);
+    this.#file.close();
+    this.#file = null;
+  }
+}

@@ -1,0 +1,42 @@
+/** A thread with a kernel and file handles of its own: runs one task after another until it is terminated. */
+import { EtherError } from "../error.ts";
+import type { Engine } from "../execute/engine.ts";
+import { fileEngine } from "./file_engine.ts";
+import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
+
+/** Bytes between two reports: a message costs as much as copying some kilobytes. */
+const REPORT_BYTES = 4 << 20;
+
+const scope = self as unknown as {
+  onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
+  postMessage(reply: WorkerReply): void;
+};
+let engine: Engine | null = null;
+
+scope.onmessage = async ({ data }) => {
+  if (data.kind === "assignment") {
+    engine = fileEngine(data.assignment);
+    return;
+  }
+  let unreported = 0;
+  const report = () => {
+    scope.postMessage({ kind: "bytes", count: unreported });
+    unreported = 0;
+  };
+  try {
+    const result = await engine!.run(data.task, (count) => {
+      unreported += count;
+      if (unreported >= REPORT_BYTES) report();
+    });
+    if (unreported > 0) report();
+    scope.postMessage({ kind: "result", result });
+  } catch (error) {
+    scope.postMessage({ kind: "error", error: describeError(error) });
+  }
+};
+
+function describeError(error: unknown): Extract<WorkerReply, { kind: "error" }>["error"] {
+  if (error instanceof EtherError) return { ...error.toJSON(), stack: error.stack } as never;
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { code: null, message, stack };
+}

@@ -1,0 +1,226 @@
+/** One kernel at work: computes any byte range of any planned file. Not re-entrant: one task at a time. */
+import { EtherError } from "../error.ts";
+import { type StartDigest, toHex } from "../io/digest.ts";
+import type { OpenSource } from "../io/folder.ts";
+import type { OpenSink } from "../io/sink.ts";
+import type { ByteSource } from "../io/source.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { Arena } from "../methods/arena.ts";
+import type { Workshop } from "../methods/op.ts";
+import type { CopySpan, PlannedFile, TensorSpan } from "../plans/plan.ts";
+import type {
+  Assignment,
+  DigestTask,
+  KnownSketch,
+  OnBytes,
+  Overflow,
+  PiecesTask,
+  Runner,
+  ShareTask,
+  SumTask,
+  Task,
+  TaskResult,
+} from "./task.ts";
+import { type EmitBytes, TensorTransform } from "./tensor.ts";
+import { PieceDigests } from "./tree_digest.ts";
+
+/** What an engine needs of its host. */
+export interface EngineHost {
+  readonly kernel: Kernel;
+  readonly openSource: OpenSource;
+  readonly openSink: OpenSink;
+  readonly startDigest: StartDigest;
+}
+
+/** Bytes that are copied or digested at once. */
+const COPY_BYTES = 1 << 20;
+/** Files that stay open between tasks. */
+const MAX_OPEN_SOURCES = 4;
+
+/** Runs tasks in this thread. */
+export class Engine implements Runner {
+  readonly #host: EngineHost;
+  readonly #assignment: Assignment;
+  readonly #arena: Arena;
+  readonly #signal: AbortSignal | undefined;
+  readonly #open = new Map<string, ByteSource>();
+
+  constructor(host: EngineHost, assignment: Assignment, signal?: AbortSignal) {
+    this.#host = host;
+    this.#assignment = assignment;
+    this.#arena = new Arena(host.kernel);
+    this.#signal = signal;
+  }
+
+  async run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {
+    const mark = this.#arena.mark();
+    try {
+      return await this.#dispatch(task, onBytes) as TaskResult<T>;
+    } catch (error) {
+      if (error instanceof RangeError && /memory/i.test(error.message)) {
+        const hint = "give it more, or a smaller --max-memory, which makes smaller tiles";
+        throw new EtherError("io_error", `out of memory: ${error.message}`, { hint, cause: error });
+      }
+      throw error;
+    } finally {
+      this.#arena.release(mark);
+    }
+  }
+
+  close(): void {
+    for (const source of this.#open.values()) source.close();
+    this.#open.clear();
+  }
+
+  /** Computes bytes `[start, end)` of a planned file and gives them away in order. */
+  async produce(
+    file: PlannedFile,
+    start: number,
+    end: number,
+    emit: EmitBytes,
+    sketches: readonly KnownSketch[] = [],
+  ): Promise<Overflow[]> {
+    const overflows: Overflow[] = [];
+    for (let index = firstSpanAt(file, start); index < file.spans.length; index++) {
+      const span = file.spans[index]!;
+      if (span.offset >= end) break;
+      this.#signal?.throwIfAborted();
+      const from = Math.max(start, span.offset) - span.offset;
+      const to = Math.min(end, span.offset + span.byteLength) - span.offset;
+      const emitHere: EmitBytes = (offset, bytes) => emit(span.offset + offset, bytes);
+      if (span.kind === "literal") await emitHere(from, span.bytes.subarray(from, to));
+      else if (span.kind === "copy") await this.#copy(span, from, to, emitHere);
+      else {
+        const known = sketches.filter((sketch) => sketch.span === index);
+        const overflow = await this.#transform(span, from, to, emitHere, known);
+        if (overflow > 0) overflows.push({ name: span.name, count: overflow });
+      }
+    }
+    return overflows;
+  }
+
+  async #dispatch(task: Task, onBytes: OnBytes): Promise<TaskResult> {
+    switch (task.kind) {
+      case "share":
+        return await this.#share(task, onBytes);
+      case "sum":
+        return await this.#sum(task);
+      case "digest":
+        return await this.#digest(task, onBytes);
+      case "pieces":
+        return await this.#pieces(task, onBytes);
+    }
+  }
+
+  async #share(task: ShareTask, onBytes: OnBytes): Promise<TaskResult<ShareTask>> {
+    const file = this.#assignment.files[task.file]!;
+    const digests = new PieceDigests(this.#host.startDigest);
+    const sink = await this.#host.openSink(file.path);
+    try {
+      const overflows = await this.produce(file, task.start, task.end, async (offset, bytes) => {
+        await sink.write(offset, bytes);
+        digests.update(bytes);
+        await onBytes(bytes.byteLength);
+      }, task.sketches);
+      return { pieces: digests.finish(), overflows };
+    } finally {
+      sink.close();
+    }
+  }
+
+  async #sum(task: SumTask): Promise<TaskResult<SumTask>> {
+    const span = this.#assignment.files[task.file]!.spans[task.span] as TensorSpan;
+    const transform = await this.#prepare(span, task.sketches);
+    return { sketch: await transform.sumSpan(task.stage, task.op, task.rows) };
+  }
+
+  async #digest(task: DigestTask, onBytes: OnBytes): Promise<TaskResult<DigestTask>> {
+    const digest = this.#host.startDigest();
+    await this.#read(task.locator, task.offset, task.offset + task.byteLength, async (_, bytes) => {
+      digest.update(bytes);
+      await onBytes(bytes.byteLength);
+    });
+    return { sha256: toHex(digest.finish()) };
+  }
+
+  async #pieces(task: PiecesTask, onBytes: OnBytes): Promise<TaskResult<PiecesTask>> {
+    const digests = new PieceDigests(this.#host.startDigest);
+    await this.#read(task.locator, task.start, task.end, async (_, bytes) => {
+      digests.update(bytes);
+      await onBytes(bytes.byteLength);
+    });
+    return { pieces: digests.finish() };
+  }
+
+  async #transform(
+    span: TensorSpan,
+    from: number,
+    to: number,
+    emit: EmitBytes,
+    sketches: readonly KnownSketch[],
+  ): Promise<number> {
+    const mark = this.#arena.mark();
+    const transform = await this.#prepare(span, sketches);
+    await transform.produce(from, to, emit);
+    this.#arena.release(mark);
+    return transform.overflowCount;
+  }
+
+  async #prepare(span: TensorSpan, sketches: readonly KnownSketch[]): Promise<TensorTransform> {
+    const { kernel, openSource } = this.#host;
+    const shop: Workshop = { kernel, arena: this.#arena, openSource };
+    const source = await this.#source(span.locator);
+    const { tileByteLength } = this.#assignment;
+    const transform = await TensorTransform.prepare(span, source, shop, tileByteLength, this.#signal);
+    for (const { key, sketch } of sketches) transform.addSketch(key, sketch);
+    return transform;
+  }
+
+  async #copy(span: CopySpan, from: number, to: number, emit: EmitBytes): Promise<void> {
+    await this.#read(span.locator, span.sourceOffset + from, span.sourceOffset + to, (offset, bytes) => {
+      return emit(offset - span.sourceOffset, bytes);
+    });
+  }
+
+  /** Reads bytes `[start, end)` of a file into the kernel's memory, block by block. */
+  async #read(locator: string, start: number, end: number, emit: EmitBytes): Promise<void> {
+    const source = await this.#source(locator);
+    const mark = this.#arena.mark();
+    const blockByteLength = Math.min(COPY_BYTES, end - start);
+    const block = this.#arena.take(blockByteLength);
+    for (let offset = start; offset < end; offset += blockByteLength) {
+      this.#signal?.throwIfAborted();
+      const bytes = this.#host.kernel.bytes.subarray(block, block + Math.min(blockByteLength, end - offset));
+      await source.read(offset, bytes);
+      await emit(offset, bytes);
+    }
+    this.#arena.release(mark);
+  }
+
+  async #source(locator: string): Promise<ByteSource> {
+    let source = this.#open.get(locator);
+    if (source === undefined) {
+      source = await this.#host.openSource(locator);
+      for (const [oldest, unused] of this.#open) {
+        if (this.#open.size < MAX_OPEN_SOURCES) break;
+        unused.close();
+        this.#open.delete(oldest);
+      }
+      this.#open.set(locator, source);
+    }
+    return source;
+  }
+}
+
+/** Index of the span that holds a byte. */
+function firstSpanAt(file: PlannedFile, offset: number): number {
+  let low = 0;
+  let high = file.spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const span = file.spans[middle]!;
+    if (span.offset + span.byteLength <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,233 @@
+/** Runs a plan: writes every file of the output, with its digest, and the manifest last. */
+import { type StartDigest, toHex } from "../io/digest.ts";
+import type { OpenSource } from "../io/folder.ts";
+import type { ByteSink } from "../io/sink.ts";
+import { encodeManifest, type FileDigest, MANIFEST_FILE } from "../plans/manifest.ts";
+import type { BaseFile, MergePlan, PlannedSmallFile } from "../plans/plan.ts";
+import { runAll } from "./crew.ts";
+import { type Progress, ProgressCount } from "./progress.ts";
+import { runSteps } from "./run_steps.ts";
+import { stepsOf } from "./steps.ts";
+import type { DigestTask, Runner } from "./task.ts";
+import { RESIDENT_TILES } from "./tensor.ts";
+import { PIECE_BYTES, treeDigest } from "./tree_digest.ts";
+import { verifyFiles } from "./verify.ts";
+
+/** Where a merge goes. It becomes visible only when the caller says so, after {@link runMerge} has returned. */
+export interface MergeOutput {
+  /** Makes an empty file of a size, and its folders. */
+  create(path: string, size: number): Promise<void>;
+  /** Opens a file that {@link create} made. */
+  open(path: string): ByteSink | Promise<ByteSink>;
+  /** Makes a file's bytes durable. */
+  sync(path: string): Promise<void>;
+  /** From which a source opens the file again. */
+  locate(path: string): string;
+}
+
+/** How a merge runs. */
+export interface RunMergeOptions {
+  readonly runners: readonly Runner[];
+  readonly openSource: OpenSource;
+  readonly startDigest: StartDigest;
+  /** What the runners' tiles have. */
+  readonly tileByteLength: number;
+  /** Record plain SHA-256 of the outputs and of the base. @default false */
+  readonly sha256?: boolean | undefined;
+  /** Read every output again and compare its digest. @default false */
+  readonly verify?: boolean | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a merge has done. */
+export interface MergeReport {
+  /** Bytes of all files of the output, the manifest included. */
+  readonly byteLength: number;
+  readonly manifest: Uint8Array<ArrayBuffer>;
+  readonly warnings: readonly string[];
+}
+
+/** Bytes of a file that are written before the disk is told to begin with them. */
+const EARLY_SYNC_BYTES = 128 << 20;
+
+/**
+ * Runs a plan.
+ *
+ * @throws {EtherError} `base_mismatch` for the bytes of a tensor that an adapter vouches for, `verify_failed`,
+ * `io_error`, `no_space`; the signal's reason when it is aborted
+ */
+export async function runMerge(plan: MergePlan, output: MergeOutput, options: RunMergeOptions): Promise<MergeReport> {
+  const totalBytes = plan.files.reduce((sum, { size }) => sum + size, 0);
+  const progress = new ProgressCount(options.onProgress, "merge", totalBytes);
+  for (const { path, size } of plan.files) await output.create(path, size);
+
+  const writer = new FileWriter(plan, output, options);
+  const { steps, groups, shareCounts } = stepsOf(plan, RESIDENT_TILES * options.tileByteLength);
+  writer.expect(shareCounts);
+  const events = { onBytes: progress.add, onShare: writer.onShare };
+  try {
+    await runSteps({ steps, groups }, options.runners, events, options.signal);
+  } finally {
+    await writer.settled();
+  }
+  const weights = await writer.finish();
+  const small: FileDigest[] = [];
+  for (const file of plan.smallFiles) small.push(await writeSmall(file, output, options));
+
+  const outputs = [...options.sha256 ? await withSha256(weights, output, options) : weights, ...small];
+  const base = await digestBase(plan, options);
+  if (options.verify) await verifyFiles(outputs, (path) => output.locate(path), options);
+
+  const manifest = encodeManifest({
+    base: { files: base },
+    adapters: plan.adapters.map(({ digest, peftType, facts }) => ({ digest, peft_type: peftType, ...facts })),
+    outputs: outputs.sort((a, b) => a.path < b.path ? -1 : 1),
+    tensors: plan.transformed,
+    left_out: plan.leftOut,
+  });
+  await writeBytes(MANIFEST_FILE, manifest, output);
+  const byteLength = outputs.reduce((sum, { size }) => sum + size, 0) + manifest.byteLength;
+  return { byteLength, manifest, warnings: writer.warnings };
+}
+
+/** Collects the pieces' digests of the weight files, and has each synced while the next is computed. */
+class FileWriter {
+  readonly warnings: string[] = [];
+  readonly #plan: MergePlan;
+  readonly #output: MergeOutput;
+  readonly #options: RunMergeOptions;
+  readonly #pieces: Map<number, Uint8Array<ArrayBuffer>>[];
+  readonly #overflows = new Map<string, number>();
+  readonly #unsynced: number[];
+  #shareCounts: readonly number[] = [];
+  readonly #syncs: Promise<unknown>[] = [];
+  #early: Promise<unknown> | null = null;
+
+  constructor(plan: MergePlan, output: MergeOutput, options: RunMergeOptions) {
+    this.#plan = plan;
+    this.#output = output;
+    this.#options = options;
+    this.#pieces = plan.files.map(() => new Map());
+    this.#unsynced = plan.files.map(() => 0);
+  }
+
+  expect(shareCounts: readonly number[]): void {
+    this.#shareCounts = shareCounts;
+  }
+
+  readonly onShare: Parameters<typeof runSteps>[2]["onShare"] = (file, start, result) => {
+    const pieces = this.#pieces[file]!;
+    pieces.set(start, result.pieces);
+    if ("overflows" in result) {
+      for (const { name, count } of result.overflows) {
+        this.#overflows.set(name, (this.#overflows.get(name) ?? 0) + count);
+      }
+    }
+    const { path } = this.#plan.files[file]!;
+    if (pieces.size === this.#shareCounts[file]) {
+      this.#syncs.push(this.#output.sync(path));
+      return;
+    }
+    this.#unsynced[file]! += result.pieces.byteLength / 32 * PIECE_BYTES;
+    if (this.#unsynced[file]! < EARLY_SYNC_BYTES || this.#early !== null) return;
+    this.#unsynced[file] = 0;
+    this.#early = this.#output.sync(path).finally(() => this.#early = null);
+    this.#syncs.push(this.#early);
+  };
+
+  /** Waits for the syncs that were begun, whatever became of them. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#syncs);
+  }
+
+  async finish(): Promise<FileDigest[]> {
+    await Promise.all(this.#syncs);
+    for (const [name, count] of this.#overflows) {
+      this.warnings.push(`${name}: ${count} finite values became infinite in the new dtype`);
+    }
+    return this.#plan.files.map(({ path, size }, index) => {
+      const pieces = [...this.#pieces[index]!].sort(([a], [b]) => a - b).map(([, digests]) => digests);
+      return { path, size, digest: treeDigest(this.#options.startDigest, pieces) };
+    });
+  }
+}
+
+async function writeSmall(
+  file: PlannedSmallFile,
+  output: MergeOutput,
+  { openSource, startDigest, signal }: RunMergeOptions,
+): Promise<FileDigest> {
+  if ("bytes" in file.content) {
+    await writeBytes(file.path, file.content.bytes, output);
+    const digest = startDigest();
+    digest.update(file.content.bytes);
+    return { path: file.path, size: file.size, digest: `sha256:${toHex(digest.finish())}` };
+  }
+  const source = await openSource(file.content.locator);
+  await output.create(file.path, source.size);
+  const sink = await output.open(file.path);
+  try {
+    const digest = startDigest();
+    const block = new Uint8Array(Math.min(source.size, 1 << 20));
+    for (let offset = 0; offset < source.size; offset += block.byteLength) {
+      signal?.throwIfAborted();
+      const part = block.subarray(0, Math.min(block.byteLength, source.size - offset));
+      await source.read(offset, part);
+      await sink.write(offset, part);
+      digest.update(part);
+    }
+    return { path: file.path, size: source.size, digest: `sha256:${toHex(digest.finish())}` };
+  } finally {
+    sink.close();
+    source.close();
+    await output.sync(file.path);
+  }
+}
+
+async function writeBytes(path: string, bytes: Uint8Array<ArrayBuffer>, output: MergeOutput): Promise<void> {
+  await output.create(path, bytes.byteLength);
+  const sink = await output.open(path);
+  try {
+    await sink.write(0, bytes);
+  } finally {
+    sink.close();
+  }
+  await output.sync(path);
+}
+
+async function withSha256(
+  files: readonly FileDigest[],
+  output: MergeOutput,
+  options: RunMergeOptions,
+): Promise<FileDigest[]> {
+  const tasks = files.map(({ path, size }): DigestTask => {
+    return { kind: "digest", locator: output.locate(path), offset: 0, byteLength: size };
+  });
+  const progress = new ProgressCount(options.onProgress, "sha256", files.reduce((sum, { size }) => sum + size, 0));
+  const digests = await runAll(tasks, options.runners, progress.add, options.signal);
+  return files.map((file, index) => ({ ...file, sha256: digests[index]!.sha256 }));
+}
+
+/** Weight files by their header, or by their SHA-256 where that is known or asked for; small ones by SHA-256. */
+async function digestBase(plan: MergePlan, options: RunMergeOptions): Promise<FileDigest[]> {
+  const whole = ({ headerLength }: BaseFile) => headerLength === null || options.sha256 === true;
+  const unknown = plan.baseFiles.filter(({ sha256 }) => sha256 === null);
+  const tasks = unknown.map((file): DigestTask => {
+    return {
+      kind: "digest",
+      locator: file.locator,
+      offset: 0,
+      byteLength: whole(file) ? file.size : file.headerLength!,
+    };
+  });
+  const totalBytes = tasks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const onBytes = options.sha256 ? new ProgressCount(options.onProgress, "sha256", totalBytes).add : () => {};
+  const digests = await runAll(tasks, options.runners, onBytes, options.signal);
+  const found = new Map(unknown.map((file, index) => {
+    return [file, `${whole(file) ? "sha256" : "sha256-header"}:${digests[index]!.sha256}`];
+  }));
+  return plan.baseFiles.map((file) => {
+    return { path: file.path, size: file.size, digest: found.get(file) ?? `sha256:${file.sha256}` };
+  });
+}

@@ -1,0 +1,151 @@
+/**
+ * The few primitives that every Op is made of, over one linear memory that files are read into and written from.
+ *
+ * Names: a *tile* is some whole rows of a stored matrix, in the matrix's own dtype. The *right* part of a
+ * transformation acts along each row (W·H), in *chunks* of a row; the *left* part acts down the rows (H̃·W).
+ *
+ * Arithmetic is f32 with one rounding per operation, in an order that depends on the shape of the matrix alone, so that
+ * any split of the rows gives the same bytes; where f32 cannot hold a value, that chunk is done again in f64. The one
+ * rounding to the tile's dtype is to nearest even. `specification.ts` says all of it in plain TypeScript.
+ */
+import type { FloatDtype } from "../safetensors/dtype.ts";
+
+/** A byte offset into a kernel's memory; 0 stands for "none". */
+export type Address = number;
+
+/** Right part: w ← w − alpha·(w·û)û + beta·(w·v̂)v̂ for each chunk w of each row. */
+export interface RightReflection {
+  /** The first chunk's û, written by {@link Kernel.writeVectors}. */
+  readonly u: Address;
+  /** The first chunk's v̂, or 0. */
+  readonly v: Address;
+  /** Bytes from one chunk's vector to the next one's; 0: every chunk uses the same vector. */
+  readonly vectorStride: number;
+  readonly alpha: number;
+  readonly beta: number;
+}
+
+/** Left part: w[i,j] ← w[i,j] − p[i]·s[j] + q[i]·t[j], where s and t were made by {@link Kernel.prepareSums}. */
+export interface LeftUpdate {
+  /** ũ of the tile's rows, f32 `[rowCount]`. */
+  readonly p: Address;
+  /** ṽ of the tile's rows, f32 `[rowCount]`, or 0. */
+  readonly q: Address;
+  /** The scaled sums for `p`, and for `q` (0 where `q` is 0). */
+  readonly s: Address;
+  readonly t: Address;
+  /** The same in f64, `[chunkCount · chunkLength]`, read where f32 cannot hold a value. */
+  readonly s64: Address;
+  readonly t64: Address;
+  /** True where {@link Kernel.prepareSums} said so: the whole tile is done in f64. */
+  readonly exact: boolean;
+}
+
+/** What {@link Kernel.transformRows} works on: `chunkCount` adjacent chunks of `chunkLength` elements in each row. */
+export interface RowsJob {
+  readonly dtype: FloatDtype;
+  /** The first row's first chunk. Any alignment. */
+  readonly tile: Address;
+  readonly rowCount: number;
+  /** Bytes from one row to the next. */
+  readonly rowStride: number;
+  readonly chunkCount: number;
+  readonly chunkLength: number;
+  readonly right: RightReflection | null;
+  readonly left: LeftUpdate | null;
+}
+
+/** What {@link Kernel.reduceRows} works on: one segment of rows, over `columnCount` adjacent columns. */
+export interface ReduceJob {
+  readonly dtype: FloatDtype;
+  readonly tile: Address;
+  readonly rowCount: number;
+  /** Bytes from one row to the next. */
+  readonly rowStride: number;
+  readonly columnCount: number;
+  /** Coefficients of the rows, f32 `[rowCount]`; `q` may be 0. */
+  readonly p: Address;
+  readonly q: Address;
+  /** Where the segment's sums are added, f64 `[columnCount]`; `qSums` is 0 where `q` is. */
+  readonly pSums: Address;
+  readonly qSums: Address;
+  /** Room of {@link vectorByteLength}`(columnCount)` bytes for each of the one or two sums. */
+  readonly scratch: Address;
+}
+
+/** What {@link Kernel.prepareSums} works on. */
+export interface SumsJob {
+  readonly dtype: FloatDtype;
+  /** Finished sums of a block of rows, f64 `[chunkCount · chunkLength]`; reflected and scaled in place. */
+  readonly sums: Address;
+  readonly chunkCount: number;
+  readonly chunkLength: number;
+  /** The right part that the same rows get, or null: (ũᵀW)H = ũᵀ(W H). */
+  readonly right: RightReflection | null;
+  readonly scale: number;
+  /** Where the f32 form goes, `chunkCount` vectors of {@link vectorByteLength}`(chunkLength)` bytes. */
+  readonly target: Address;
+}
+
+/** C = A·B in f32: A `[m, k]`, B `[k, n]`, C `[m, n]`, row strides in bytes; C overlaps neither. */
+export interface MatmulJob {
+  readonly a: Address;
+  readonly aStride: number;
+  readonly b: Address;
+  readonly bStride: number;
+  readonly c: Address;
+  readonly cStride: number;
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+}
+
+/** The primitives; implemented in WASM SIMD and, as the executable specification, in plain TypeScript. */
+export interface Kernel {
+  readonly name: "wasm" | "typescript";
+
+  /** The whole memory. Read it again after {@link reserve}: growing detaches older views. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  /** First address that callers may use; below it lie the kernel's own constants. A multiple of 64. */
+  readonly base: Address;
+
+  /** Makes the memory at least `byteLength` long. @throws {RangeError} beyond 4 GiB or what the host gives */
+  reserve(byteLength: number): void;
+
+  /**
+   * Writes vectors of `length` values, one after the other, in the order in which the tile loops of `dtype` want them,
+   * each padded with zeros to {@link vectorByteLength}`(length)`.
+   *
+   * @param address where the first vector goes; a multiple of 16
+   * @param values  f32 `[count, length]`
+   */
+  writeVectors(dtype: FloatDtype, address: Address, values: Float32Array, length: number): void;
+
+  /** Transforms the rows of a tile in place, right and left part together, with one rounding. */
+  transformRows(job: RowsJob): void;
+
+  /** Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`. */
+  reduceRows(job: ReduceJob): void;
+
+  /** Reflects, scales and converts finished sums. True: they do not fit f32, and {@link LeftUpdate.exact} must be set. */
+  prepareSums(job: SumsJob): boolean;
+
+  /** C = A·B; a row of C with a value that f32 could not hold is computed again in f64. */
+  matmul(job: MatmulJob): void;
+
+  /** Converts `count` elements to f32. Exact. `source` and `target` do not overlap, unless they are equal and F32. */
+  decode(dtype: FloatDtype, source: Address, count: number, target: Address): void;
+
+  /**
+   * Rounds `count` f32 values to nearest even; a NaN becomes 0x7fc00000, 0x7fc0 or 0x7e00.
+   *
+   * @returns how many finite values became infinite
+   */
+  encode(dtype: FloatDtype, source: Address, count: number, target: Address): number;
+}
+
+/** Bytes of one vector of `length` values: f32, padded to a multiple of eight values. */
+export function vectorByteLength(length: number): number {
+  return Math.ceil(length / 8) * 32;
+}

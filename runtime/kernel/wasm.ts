@@ -1,0 +1,130 @@
+/** The kernel in WASM SIMD: `assembly/`, one instance and one memory each. */
+import type { FloatDtype } from "../safetensors/dtype.ts";
+import { KERNEL_BYTES } from "./generated.ts";
+import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
+import { toLanes } from "./lanes.ts";
+
+/** What the module exports; see `assembly/index.ts`. An i32 comes back signed. */
+export interface KernelExports {
+  readonly memory: WebAssembly.Memory;
+  base(): number;
+  transformRows(...numbers: readonly number[]): void;
+  reduceRows(...numbers: readonly number[]): void;
+  prepareSums(...numbers: readonly number[]): number;
+  matmul(...numbers: readonly number[]): void;
+  decode(dtype: number, source: Address, count: number, target: Address): void;
+  encode(dtype: number, source: Address, count: number, target: Address): number;
+  /** For the bench: `memory.copy`. */
+  copyBytes(target: Address, source: Address, byteLength: number): void;
+  /** For the bench: right ETHER on BF16, element by element. */
+  scalarRowsBF16(...numbers: readonly number[]): void;
+}
+
+const DTYPE = { F32: 0, BF16: 1, F16: 2 } as const satisfies Record<FloatDtype, number>;
+const PAGE_BYTES = 65536;
+const MAX_BYTES = 2 ** 32;
+
+let compiled: WebAssembly.Module | undefined;
+
+/** The compiled module, the same one each time; it can be posted to workers. */
+export function kernelModule(): WebAssembly.Module {
+  return compiled ??= new WebAssembly.Module(KERNEL_BYTES);
+}
+
+/** The kernel in WASM SIMD. */
+export class WasmKernel implements Kernel {
+  readonly name = "wasm";
+  readonly base: Address;
+  /** The raw exports. */
+  readonly exports: KernelExports;
+
+  /** @param module what to instantiate; one compilation serves many kernels */
+  constructor(module: WebAssembly.Module = kernelModule()) {
+    this.exports = new WebAssembly.Instance(module, {}).exports as unknown as KernelExports;
+    this.base = this.exports.base();
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.exports.memory.buffer as ArrayBuffer); // the module does not share it
+  }
+
+  reserve(byteLength: number): void {
+    if (byteLength > MAX_BYTES) throw new RangeError(`a kernel's memory has no room for ${byteLength} bytes`);
+    const missing = byteLength - this.exports.memory.buffer.byteLength;
+    if (missing > 0) this.exports.memory.grow(Math.ceil(missing / PAGE_BYTES));
+  }
+
+  writeVectors(dtype: FloatDtype, address: Address, values: Float32Array, length: number): void {
+    const lanes = toLanes(dtype, values, length);
+    this.bytes.set(new Uint8Array(lanes.buffer), address);
+  }
+
+  transformRows(job: RowsJob): void {
+    const { right, left } = job;
+    this.exports.transformRows(
+      DTYPE[job.dtype],
+      job.tile,
+      job.rowCount,
+      job.rowStride,
+      job.chunkCount,
+      job.chunkLength,
+      right?.u ?? 0,
+      right?.v ?? 0,
+      right?.vectorStride ?? 0,
+      right?.alpha ?? 0,
+      right?.beta ?? 0,
+      left?.p ?? 0,
+      left?.q ?? 0,
+      left?.s ?? 0,
+      left?.t ?? 0,
+      left?.s64 ?? 0,
+      left?.t64 ?? 0,
+      left?.exact ? 1 : 0,
+    );
+  }
+
+  reduceRows(job: ReduceJob): void {
+    this.exports.reduceRows(
+      DTYPE[job.dtype],
+      job.tile,
+      job.rowCount,
+      job.rowStride,
+      job.columnCount,
+      job.p,
+      job.q,
+      job.pSums,
+      job.qSums,
+      job.scratch,
+    );
+  }
+
+  prepareSums(job: SumsJob): boolean {
+    const { right } = job;
+    const unfit = this.exports.prepareSums(
+      DTYPE[job.dtype],
+      job.sums,
+      job.chunkCount,
+      job.chunkLength,
+      right?.u ?? 0,
+      right?.v ?? 0,
+      right?.vectorStride ?? 0,
+      right?.alpha ?? 0,
+      right?.beta ?? 0,
+      job.scale,
+      job.target,
+    );
+    return unfit !== 0;
+  }
+
+  matmul(job: MatmulJob): void {
+    this.exports.matmul(job.a, job.aStride, job.b, job.bStride, job.c, job.cStride, job.m, job.k, job.n);
+  }
+
+  decode(dtype: FloatDtype, source: Address, count: number, target: Address): void {
+    this.exports.decode(DTYPE[dtype], source, count, target);
+  }
+
+  encode(dtype: FloatDtype, source: Address, count: number, target: Address): number {
+    return this.exports.encode(DTYPE[dtype], source, count, target) >>> 0;
+  }
+}

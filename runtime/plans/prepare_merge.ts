@@ -1,0 +1,75 @@
+/** Everything that comes before the first write: opens base and adapters, makes every check, and plans. */
+import { type Adapter, openAdapter } from "../adapters/adapter.ts";
+import { Targets } from "../adapters/target.ts";
+import { type Model, openModel, type Place } from "../checkpoints/model.ts";
+import { EtherError } from "../error.ts";
+import type { StartDigest } from "../io/digest.ts";
+import type { OpenSource } from "../io/folder.ts";
+import type { CompiledAdapter } from "../methods/method.ts";
+import { methodOf } from "../methods/registry.ts";
+import type { FloatDtype } from "../safetensors/dtype.ts";
+import type { MergePlan } from "./plan.ts";
+import { planMerge } from "./plan_merge.ts";
+
+/** What is to be merged. */
+export interface MergeRequest {
+  readonly base: Place;
+  /** In order of application. */
+  readonly adapters: readonly AdapterRequest[];
+  /** The dtype of every float tensor of the output. @default each one's own */
+  readonly dtype?: FloatDtype | undefined;
+  /** Give a tied head a weight of its own. @default false */
+  readonly untie?: boolean | undefined;
+  /** Merge although a fingerprint says that the base is another one. @default false */
+  readonly allowBaseMismatch?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One adapter and how strongly it is applied. */
+export interface AdapterRequest {
+  readonly place: Place;
+  /** Multiplies the strength in the adapter's config; any finite number. @default 1 */
+  readonly strength?: number | undefined;
+}
+
+/** How files are reached. */
+export interface Storage {
+  readonly openSource: OpenSource;
+  readonly startDigest: StartDigest;
+}
+
+/** A merge that has passed every check. */
+export interface PreparedMerge {
+  readonly model: Model;
+  readonly adapters: readonly { readonly adapter: Adapter; readonly compiled: CompiledAdapter }[];
+  readonly plan: MergePlan;
+}
+
+/**
+ * Opens, checks and plans a merge. Reads headers, configs and adapter tensors; of the base's weights not a byte.
+ *
+ * @throws {EtherError} whatever is wrong with base, adapters or their fit
+ */
+export async function prepareMerge(request: MergeRequest, storage: Storage): Promise<PreparedMerge> {
+  const { openSource, startDigest } = storage;
+  const model = await openModel(request.base, openSource);
+  const targets = new Targets(model, request.untie ?? false);
+  const adapters: { adapter: Adapter; compiled: CompiledAdapter }[] = [];
+  for (const { place, strength = 1 } of request.adapters) {
+    request.signal?.throwIfAborted();
+    if (!Number.isFinite(strength)) {
+      throw new EtherError("usage", `strength ${strength} is not a finite number`, { field: "--strength" });
+    }
+    const adapter = await openAdapter(place, openSource, startDigest);
+    const compiled = await methodOf(adapter).compile(adapter, {
+      ...{ targets, strength, allowBaseMismatch: request.allowBaseMismatch ?? false },
+      ...{ openSource, signal: request.signal },
+    });
+    adapters.push({ adapter, compiled });
+  }
+  const plan = planMerge({ targets, adapters, dtype: request.dtype ?? null });
+  if (request.untie && targets.untied === null) {
+    return { model, adapters, plan: { ...plan, warnings: [...plan.warnings, `${model.name}: nothing to untie`] } };
+  }
+  return { model, adapters, plan };
+}

@@ -1,0 +1,66 @@
+/**
+ * Compiles `assembly/` and writes it as TypeScript, `runtime/kernel/generated.ts`, byte for byte the same each time.
+ *
+ *     deno run -A tasks/build.ts            writes the file
+ *     deno run -A tasks/build.ts --check    exits 1 if the file on disk is not what a build gives
+ *
+ * The compiler's options are in `asconfig.json`, where editors and `asc` itself find them.
+ */
+import asc from "assemblyscript/asc";
+
+const ROOT = new URL("../", import.meta.url);
+const TARGET = "runtime/kernel/generated.ts";
+
+/** The bytes of the WASM module. @throws {Error} with the compiler's messages */
+export async function compileKernel(): Promise<Uint8Array> {
+  let binary: Uint8Array | undefined;
+  const { error, stderr } = await asc.main(["--config", "asconfig.json", "--outFile", "kernel.wasm"], {
+    readFile: (name, baseDir) => readText(`${baseDir}/${name}`),
+    writeFile: (_name, contents) => {
+      binary = contents as Uint8Array;
+    },
+    listFiles: () => null,
+  });
+  if (error !== null || binary === undefined) throw new Error(`asc failed\n${stderr.toString()}`);
+  console.error(stderr.toString().trimEnd() || "assembly/ compiled without warnings");
+  return binary;
+}
+
+/** The TypeScript file that holds `binary`, in lines of 116 characters. */
+export function renderKernel(binary: Uint8Array): string {
+  const base64 = btoa(Array.from(binary, (byte) => String.fromCharCode(byte)).join(""));
+  const lines = base64.match(/.{1,116}/g) ?? [];
+  return `// Generated from assembly/ by \`deno task build\` (tasks/build.ts); do not edit.
+// deno-fmt-ignore-file
+// deno-lint-ignore-file
+
+const BASE64 = \`
+${lines.join("\n")}\`;
+
+/** The kernel's WASM module, ${binary.length} bytes. */
+export const KERNEL_BYTES: Uint8Array<ArrayBuffer> = Uint8Array.from(
+  atob(BASE64.replaceAll("\\n", "")),
+  (character) => character.charCodeAt(0),
+);
+`;
+}
+
+function readText(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(new URL(path, ROOT));
+  } catch {
+    return null;
+  }
+}
+
+if (import.meta.main) {
+  const rendered = renderKernel(await compileKernel());
+  if (Deno.args.includes("--check")) {
+    if (readText(TARGET) !== rendered) {
+      console.error(`error: ${TARGET} is not what assembly/ compiles to; run \`deno task build\``);
+      Deno.exit(1);
+    }
+  } else {
+    Deno.writeTextFileSync(new URL(TARGET, ROOT), rendered);
+  }
+}

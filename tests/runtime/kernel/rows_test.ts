@@ -1,0 +1,134 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { Kernel, RowsJob } from "../../../runtime/kernel/kernel.ts";
+import { dtypes, firstDifference, KERNELS, kinds, Random, seeds } from "./arbitrary.ts";
+import { layOut, type Problem, type Shape, snapshot } from "./problem.ts";
+
+const [WASM, SPECIFICATION] = KERNELS as [Kernel, Kernel];
+const SIDES = [[1, 0], [2, 0], [0, 1], [0, 2], [1, 1], [2, 2], [1, 2], [2, 1]] as const;
+
+const shapes: fc.Arbitrary<Shape> = fc.record({
+  seed: seeds,
+  dtype: dtypes,
+  kind: kinds,
+  rowCount: fc.integer({ min: 1, max: 9 }),
+  chunkCount: fc.integer({ min: 1, max: 4 }),
+  chunkLength: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(48, 64, 65, 127, 128, 512, 515, 1030, 1544)),
+  sides: fc.constantFrom(...SIDES),
+  shared: fc.boolean(),
+  offset: fc.integer({ min: 0, max: 16 }),
+  gap: fc.constantFrom(0, 0, 1, 2, 16, 34),
+}).map(({ sides: [right, left], ...shape }) => ({ ...shape, right, left }));
+
+/** Runs a job on both kernels and compares all that they may have written. */
+function assertSameBytes(problem: Problem, run: (kernel: Kernel) => void, shape: unknown): void {
+  for (const kernel of KERNELS) run(kernel);
+  const at = firstDifference(problem.start, problem.end);
+  const values = KERNELS.map((kernel) => kernel.bytes.slice(at & ~3, (at & ~3) + 8).toString());
+  assertEquals(at, -1, `${JSON.stringify(shape)}: byte ${at - problem.job.tile}: ${values.join(" | ")}`);
+}
+
+Deno.test("transformRows: WASM writes the bytes of the specification", () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const problem = layOut(shape);
+      assertSameBytes(problem, (kernel) => kernel.transformRows(problem.job), shape);
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+Deno.test("transformRows: every dtype, side and chunk length up to 40 gives the specification's bytes", () => {
+  for (const dtype of ["F32", "BF16", "F16"] as const) {
+    for (const [right, left] of SIDES) {
+      for (let chunkLength = 1; chunkLength <= 40; chunkLength++) {
+        const shape: Shape = {
+          seed: chunkLength * 7919 + right * 3 + left,
+          dtype,
+          kind: chunkLength % 3 === 0 ? "few specials" : "weights",
+          rowCount: 1 + chunkLength % 9,
+          chunkCount: 1 + chunkLength % 3,
+          chunkLength,
+          right,
+          left,
+          shared: chunkLength % 2 === 0,
+          offset: chunkLength % 5,
+          gap: chunkLength % 4,
+        };
+        const problem = layOut(shape);
+        assertSameBytes(problem, (kernel) => kernel.transformRows(problem.job), shape);
+      }
+    }
+  }
+});
+
+Deno.test("transformRows: any split of the rows into calls gives the same bytes", () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const problem = layOut(shape);
+      const before = snapshot(WASM, problem);
+      WASM.transformRows(problem.job);
+      const whole = snapshot(WASM, problem);
+      WASM.bytes.set(before, problem.start);
+      const random = new Random(shape.seed);
+      for (let row = 0; row < shape.rowCount;) {
+        const rowCount = 1 + random.below(shape.rowCount - row);
+        WASM.transformRows(rowsOf(problem.job, row, rowCount));
+        row += rowCount;
+      }
+      assertEquals(snapshot(WASM, problem), whole, JSON.stringify(shape));
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("transformRows: bytes outside the rows' chunks stay as they were", () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const problem = layOut(shape);
+      const { job, start } = problem;
+      const before = snapshot(WASM, problem);
+      WASM.transformRows(job);
+      const after = snapshot(WASM, problem);
+      const rowBytes = job.rowStride - shape.gap;
+      for (let index = 0; index < before.length; index++) {
+        const position = start + index - job.tile;
+        const inside = position >= 0 && position < job.rowCount * job.rowStride && position % job.rowStride < rowBytes;
+        if (!inside) assertEquals(after[index], before[index], `${JSON.stringify(shape)}: byte ${position}`);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("transformRows: a job without a part does nothing", () => {
+  const problem = layOut({
+    seed: 1,
+    dtype: "BF16",
+    kind: "any bits",
+    rowCount: 5,
+    chunkCount: 2,
+    chunkLength: 12,
+    right: 0,
+    left: 0,
+    shared: false,
+    offset: 0,
+    gap: 0,
+  });
+  for (const kernel of [WASM, SPECIFICATION]) {
+    const before = snapshot(kernel, problem);
+    kernel.transformRows(problem.job);
+    assert(problem.job.right === null && problem.job.left === null);
+    assertEquals(snapshot(kernel, problem).filter((_, index) => index % 2 === 0).length, before.length / 2);
+  }
+});
+
+/** The same job on some of its rows. */
+function rowsOf(job: RowsJob, row: number, rowCount: number): RowsJob {
+  const left = job.left && {
+    ...job.left,
+    p: job.left.p + 4 * row,
+    q: job.left.q ? job.left.q + 4 * row : 0,
+  };
+  return { ...job, tile: job.tile + row * job.rowStride, rowCount, left };
+}
