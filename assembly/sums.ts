@@ -23,8 +23,8 @@ export function prepare<D>(
     else fits = chunk<D, Two>(sums, n, u, v, alpha, beta, scale, target) && fits;
     sums += 8 * n;
     target += ((n + 7) >> 3) * VECTOR_GROUP;
-    u += vectorStride;
-    v += vectorStride;
+    if (u) u += vectorStride;
+    if (v) v += vectorStride;
   }
   return !fits;
 }
@@ -32,7 +32,7 @@ export function prepare<D>(
 function chunk<D, Right>(
   x: usize, n: usize, u: usize, v: usize, alpha: f64, beta: f64, scale: f64, target: usize,
 ): bool {
-  const groups = n >> 3, tailBytes = 8 * (n & 7);
+  const groups = n >> 3, tailBytes: usize = 8 * (n & 7);
   const tail = x + groups * GROUP, done = groups * VECTOR_GROUP;
   if (tailBytes) {
     memory.fill(TAIL, 0, GROUP);

@@ -3,7 +3,7 @@ import { EtherError } from "../../error.ts";
 import {
   BOOLEAN,
   describe,
-  Fields,
+  type Fields,
   NUMBER,
   OBJECT,
   oneOf,
