@@ -5,6 +5,9 @@ import { collect, DTYPE_CHOICES, parseCount } from "./commands/flags.ts";
 import { reportError, runCommand } from "./commands/run_command.ts";
 import { EtherError } from "./runtime/error.ts";
 
+/** Nothing is written but help: errors are ours to print. Asking for colours would take rights that no task has. */
+const OUTPUT = { writeErr: () => {}, getOutHasColors: () => false, getErrHasColors: () => false };
+
 /** A command with what all commands share. */
 function command(name: string, description: string) {
   return new Command(name)
@@ -15,7 +18,7 @@ function command(name: string, description: string) {
     .option("--debug", "print a stack trace with an error")
     .helpOption("-h, --help", "show this help")
     .exitOverride()
-    .configureOutput({ writeErr: () => {} });
+    .configureOutput(OUTPUT);
 }
 
 const workers = new Option("--workers <n>", "threads; one for each core, at most four, by default").argParser(
@@ -65,7 +68,7 @@ const program = new Command("ether-edge")
   .version(denoJson.version)
   .helpOption("-h, --help", "show this help")
   .exitOverride()
-  .configureOutput({ writeErr: () => {} })
+  .configureOutput(OUTPUT)
   .addCommand(demo)
   .addCommand(merge)
   .addCommand(inspect)
@@ -78,11 +81,25 @@ async function main(args: readonly string[]): Promise<void> {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
-    const usage = error instanceof CommanderError
-      ? new EtherError("usage", error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " "), { hint: "see --help" })
-      : error;
-    Deno.exit(reportError(usage, { json: args.includes("--json"), debug: args.includes("--debug") }));
+    const known = error instanceof CommanderError ? usageError(error, args) : error;
+    Deno.exit(reportError(known, { json: args.includes("--json"), debug: args.includes("--debug") }));
   }
+}
+
+/** What the parser refused, with the flag that it quotes as the field. */
+function usageError({ code, message }: CommanderError, args: readonly string[]): EtherError {
+  const unknown = code === "commander.missingMandatoryOptionValue" ? unknownFlag(args) : undefined;
+  if (unknown !== undefined) message = `unknown option '${unknown}'`;
+  const line = message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ").replace(/\.$/, "");
+  const flag = /'(?:-\w, )?(--?[a-z][a-z0-9-]*)/i.exec(line)?.[1];
+  return new EtherError("usage", line, { field: flag, hint: "see --help" });
+}
+
+/** A flag that the command does not have. The parser would rather miss `--base` than look at `--bse`. */
+function unknownFlag([name, ...rest]: readonly string[]): string | undefined {
+  const options = program.commands.find((command) => command.name() === name)?.options ?? [];
+  const flags = rest.filter((arg) => /^--\w/.test(arg)).map((arg) => arg.split("=")[0]!);
+  return flags.find((flag) => options.every(({ long }) => long !== flag));
 }
 
 if (import.meta.main) await main(Deno.args);

@@ -1,7 +1,10 @@
 /** `demo`: the real merge on the shipped model, and what it does to text that neither base nor adapter was trained on. */
+import { fileURLToPath } from "node:url";
 import { loadCheckpoint } from "../fixtures/checkpoint.ts";
 import { meanLoss, readHeldout } from "../fixtures/loss.ts";
+import { Console } from "./console.ts";
 import { merge } from "./merge.ts";
+import { resolvePath } from "./paths.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
 import { verify } from "./verify.ts";
 
@@ -13,25 +16,41 @@ export interface DemoFlags extends CommonFlags {
 /** Windows of 96 tokens that are read with each model. */
 const WINDOW_COUNT = 8;
 
+/** Keeps the documents of the commands inside, which with `--json` become part of one. */
+class Documents extends Console {
+  readonly texts: string[] = [];
+
+  override result(text: string): void {
+    this.texts.push(text);
+  }
+}
+
 /** Merges, verifies, and measures the loss before and after. */
 export async function demo({ output, ...flags }: DemoFlags, context: CommandContext): Promise<void> {
   const { console } = context;
-  const llama = new URL("../fixtures/llama/", import.meta.url);
-  const base = new URL("base", llama).pathname;
-  const adapter = new URL("etherplus", llama).pathname;
+  const documents = new Documents({ quiet: flags.quiet === true, verbose: flags.verbose === true });
+  const inner = context.json ? { ...context, console: documents } : context;
+  const llama = fileURLToPath(new URL("../fixtures/llama", import.meta.url));
+  const base = `${llama}/base`;
   const temporary = output === undefined ? await Deno.makeTempDir({ prefix: "ether-edge-" }) : null;
-  const merged = output ?? `${temporary}/merged`;
+  const merged = output === undefined ? `${temporary}/merged` : resolvePath(output, "--output");
   try {
     console.note("a small Llama, trained on documentation, and an ETHER+ adapter, trained on Python:");
     console.note(`$ deno task merge --base fixtures/llama/base --adapter fixtures/llama/etherplus --output ${merged}`);
-    await merge({ ...flags, base, adapter: [adapter], output: merged, dtype: "keep", strength: [] }, context);
-    await verify(merged, flags, context);
+    await merge({
+      ...{ ...flags, base, adapter: [`${llama}/etherplus`], output: merged },
+      ...{ dtype: "keep", strength: [] },
+    }, inner);
+    await verify(merged, flags, inner);
 
     const tokens = await readHeldout("code");
     const before = meanLoss(await loadCheckpoint(base), tokens, { windowCount: WINDOW_COUNT });
     context.signal.throwIfAborted();
     const after = meanLoss(await loadCheckpoint(merged), tokens, { windowCount: WINDOW_COUNT });
-    if (context.json) return console.result(JSON.stringify({ loss: { before, after } }));
+    if (context.json) {
+      const [mergeDocument, verifyDocument] = documents.texts.map((text) => JSON.parse(text));
+      return console.result(JSON.stringify({ merge: mergeDocument, verify: verifyDocument, loss: { before, after } }));
+    }
     console.result(`loss on unseen Python, nats a token: ${before.toFixed(3)} before, ${after.toFixed(3)} after`);
     console.note("");
     console.note("next, with a model and an adapter of your own:");

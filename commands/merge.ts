@@ -1,10 +1,11 @@
 /** `merge`: base + adapters → a merged checkpoint. */
 import { openPlace } from "../runtime/deno/file_folder.ts";
 import { fileStorage, mergeToFolder } from "../runtime/deno/merge_folder.ts";
-import { checkOutputPlace } from "../runtime/deno/output_folder.ts";
+import { BESIDE_OUTPUT, checkOutputPlace } from "../runtime/deno/output_folder.ts";
 import { defaultWorkerCount } from "../runtime/deno/runners.ts";
 import { EtherError } from "../runtime/error.ts";
 import { TILE_BYTES, tileByteLengthWithin, workerByteLength } from "../runtime/execute/memory.ts";
+import { baseNameOf } from "../runtime/io/folder.ts";
 import { MANIFEST_FILE } from "../runtime/plans/manifest.ts";
 import type { MergePlan } from "../runtime/plans/plan.ts";
 import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
@@ -99,22 +100,22 @@ export async function merge(flags: MergeFlags, context: CommandContext): Promise
   );
 }
 
-/** O that is, contains or lies in an input would be read while it is written. */
+/** O that is, contains or lies in an input would be read while it is written; what lies beside O, cleared before. */
 function checkApart(
   outputPath: string,
   name: string,
   inputs: readonly (readonly [path: string, what: string])[],
 ): void {
-  const output = realPathOf(outputPath);
+  const details = { file: name, field: "--output", hint: "name another" };
   for (const [path, what] of inputs) {
     const input = realPathOf(path);
-    if (!isWithin(output, input) && !isWithin(input, output)) continue;
-    const relation = output === input ? "is" : isWithin(output, input) ? "lies in" : "contains";
-    throw new EtherError("usage", `the output ${relation} ${what}`, {
-      file: name,
-      field: "--output",
-      hint: "name another",
-    });
+    for (const suffix of ["", ...BESIDE_OUTPUT]) {
+      const output = realPathOf(outputPath + suffix);
+      if (!isWithin(output, input) && !isWithin(input, output)) continue;
+      const relation = output === input ? "is" : isWithin(output, input) ? "lies in" : "contains";
+      const subject = suffix === "" ? "the output" : `${baseNameOf(outputPath)}${suffix}, which a merge makes anew,`;
+      throw new EtherError("usage", `${subject} ${relation} ${what}`, details);
+    }
   }
 }
 

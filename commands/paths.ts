@@ -1,4 +1,6 @@
 /** Paths as the user means them. */
+import { fileURLToPath } from "node:url";
+import { ioError } from "../runtime/deno/io_error.ts";
 import { EtherError } from "../runtime/error.ts";
 
 /**
@@ -8,7 +10,7 @@ import { EtherError } from "../runtime/error.ts";
 export function userFolder(): string {
   const here = Deno.cwd();
   const project = new URL("..", import.meta.url);
-  if (project.protocol !== "file:" || realPathOf(project.pathname) !== realPathOf(here)) return here;
+  if (project.protocol !== "file:" || realPathOf(fileURLToPath(project)) !== realPathOf(here)) return here;
   return Deno.env.get("INIT_CWD") || here;
 }
 
@@ -28,14 +30,19 @@ export function resolvePath(path: string, flag: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** The real path of what is there; of what is not there yet, the real path of its nearest parent with the rest. */
+/**
+ * The real path of what is there; of what is not there yet, the real path of its nearest parent with the rest.
+ *
+ * @throws {EtherError} `io_error`
+ */
 export function realPathOf(path: string): string {
   for (let existing = path.replace(/\/$/, ""), rest = "";;) {
     try {
       const real = Deno.realPathSync(existing || "/");
       return rest === "" ? real : `${real === "/" ? "" : real}${rest}`;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound) || existing === "") throw error;
+      const absent = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
+      if (!absent || existing === "") throw ioError(error, path);
       const slash = existing.lastIndexOf("/");
       rest = existing.slice(slash) + rest;
       existing = existing.slice(0, slash);

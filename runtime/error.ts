@@ -51,14 +51,22 @@ export interface ErrorDetails {
 
 /** An error whose code is part of the interface. */
 export class EtherError extends Error {
+  /** Always `EtherError`. */
   override readonly name = "EtherError";
+  /** The stable code. */
   readonly code: ErrorCode;
+  /** See {@link ErrorDetails.file}. */
   readonly file: string | undefined;
+  /** See {@link ErrorDetails.tensor}. */
   readonly tensor: string | undefined;
+  /** See {@link ErrorDetails.field}. */
   readonly field: string | undefined;
+  /** See {@link ErrorDetails.hint}. */
   readonly hint: string | undefined;
 
   /**
+   * Makes an error.
+   *
    * @param code     stable code
    * @param message  what is wrong, with the offending value; no full stop, no file name (that is `details.file`)
    */

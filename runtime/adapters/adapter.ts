@@ -7,6 +7,7 @@ import { type FolderEntry, type OpenSource, parentOf } from "../io/folder.ts";
 import type { ByteSource } from "../io/source.ts";
 import { Fields, STRING } from "../json/fields.ts";
 import { parseJson } from "../json/parse.ts";
+import type { JsonObject } from "../json/value.ts";
 import type { SafetensorsHeader } from "../safetensors/header.ts";
 import { readHeader } from "../safetensors/read.ts";
 
@@ -16,12 +17,15 @@ export interface Adapter {
   readonly name: string;
   /** `peft_type` of the config. */
   readonly peftType: string;
-  readonly config: Fields;
+  /** The whole config. */
+  readonly config: JsonObject;
   /** The config's path, for messages. */
   readonly configName: string;
   /** The tensor file's path, for messages. */
   readonly fileName: string;
+  /** Opens the tensor file again. */
   readonly locator: string;
+  /** The tensor file's header. */
   readonly header: SafetensorsHeader;
   /** SHA-256 in hex over (SHA-256 of the config's bytes ‖ SHA-256 of the tensor file's bytes). */
   readonly digest: string;
@@ -49,8 +53,8 @@ export async function openAdapter(place: Place, openSource: OpenSource, startDig
   if (!byPath.has(tensorPath)) throw missingTensors(folder.name, tensorPath, byPath);
 
   const configBytes = await readSmall(folder, configEntry, openSource);
-  const config = Fields.ofDocument(parseJson(configBytes, "bad_config", configName), "bad_config", configName);
-  const peftType = config.required("peft_type", STRING);
+  const fields = Fields.ofDocument(parseJson(configBytes, "bad_config", configName), "bad_config", configName);
+  const peftType = fields.required("peft_type", STRING);
 
   const locator = folder.locate(tensorPath);
   const source = await openSource(locator);
@@ -62,7 +66,7 @@ export async function openAdapter(place: Place, openSource: OpenSource, startDig
     await digestSource(source, tensors);
     digest.update(tensors.finish());
     return {
-      ...{ name: folder.name, peftType, config, configName },
+      ...{ name: folder.name, peftType, config: fields.object, configName },
       ...{ fileName: source.name, locator, header, digest: toHex(digest.finish()) },
     };
   } finally {

@@ -14,8 +14,11 @@ import { fileRole, findWeightSets, type WeightSet } from "./weight_set.ts";
 export interface WeightFile {
   /** Relative to the model's folder. */
   readonly path: string;
+  /** Bytes of the file. */
   readonly size: number;
+  /** Opens the file again. */
   readonly locator: string;
+  /** The parsed header. */
   readonly header: SafetensorsHeader;
   /** SHA-256 in hex, where the storage knows it without reading the file. */
   readonly sha256: string | null;
@@ -23,7 +26,9 @@ export interface WeightFile {
 
 /** One tensor of a model, and the file that holds it. */
 export interface ModelTensor {
+  /** Its name, dtype, shape and place. */
   readonly info: TensorInfo;
+  /** The file that holds it. */
   readonly file: WeightFile;
 }
 
@@ -31,8 +36,11 @@ export interface ModelTensor {
 export interface Checkpoint {
   /** `""` or the subfolder, with its slash. */
   readonly folder: string;
+  /** Its files, in order of name. */
   readonly files: readonly WeightFile[];
+  /** The shard index; null for a single file. */
   readonly index: { readonly entry: FolderEntry; readonly document: JsonObject } | null;
+  /** Its `config.json`, where there is one. */
   readonly config: ModelConfig | null;
 }
 
@@ -40,9 +48,11 @@ export interface Checkpoint {
 export interface Model {
   /** What messages call it. */
   readonly name: string;
+  /** The folder that holds it. */
   readonly folder: Folder;
   /** True where a single file was named: its neighbours are not the model's. */
   readonly singleFile: boolean;
+  /** One, or several of a diffusers repository. */
   readonly checkpoints: readonly Checkpoint[];
   /** All tensors by name; a name that two checkpoints have is there twice. */
   readonly tensors: ReadonlyMap<string, readonly ModelTensor[]>;
@@ -54,6 +64,7 @@ export interface Model {
 
 /** Where a model or an adapter is: a folder, or one file in it. */
 export interface Place {
+  /** The folder that holds it. */
   readonly folder: Folder;
   /** The file's path in the folder, where one was named. */
   readonly file: string | null;

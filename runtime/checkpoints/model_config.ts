@@ -7,6 +7,7 @@ import type { JsonObject } from "../json/value.ts";
 export interface ModelConfig {
   /** The whole document, for writing it again with a change. */
   readonly document: JsonObject;
+  /** `model_type`. */
   readonly modelType: string | null;
   /** `architectures[0]`. */
   readonly architecture: string | null;

@@ -105,13 +105,13 @@ export class FileFolder implements Folder {
 }
 
 /**
- * What a path of the command line means: a folder (also the Hub cache's folder of a repository), or one file.
+ * What a path means: a folder (also the Hub cache's folder of a repository), or one file.
  *
- * @param path  absolute
- * @param name  as the user gave it
+ * @param path  absolute, or relative to the working directory
+ * @param name  what messages call it. @default the path
  * @throws {EtherError} `not_found`, `io_error`
  */
-export async function openPlace(path: string, name: string): Promise<Place> {
+export async function openPlace(path: string, name: string = path): Promise<Place> {
   try {
     const info = await Deno.stat(path);
     if (info.isDirectory) {
@@ -119,7 +119,7 @@ export async function openPlace(path: string, name: string): Promise<Place> {
     }
     // The folder is the link's own: a Hub cache file has its config beside the link, not beside the blob.
     const slash = path.lastIndexOf("/");
-    const root = await Deno.realPath(path.slice(0, slash) || "/");
+    const root = await Deno.realPath(slash === -1 ? "." : path.slice(0, slash) || "/");
     const file = path.slice(slash + 1);
     return { folder: new FileFolder(parentName(name), root, file), file };
   } catch (error) {

@@ -4,7 +4,8 @@ import { EtherError } from "../error.ts";
 export function ioError(error: unknown, file: string): EtherError {
   if (error instanceof EtherError) return error;
   const { code, message } = error as { code?: string; message: string };
-  if (code === "ENOENT" || error instanceof Deno.errors.NotFound) {
+  const absent = [Deno.errors.NotFound, Deno.errors.NotADirectory].some((kind) => error instanceof kind);
+  if (code === "ENOENT" || code === "ENOTDIR" || absent) {
     return new EtherError("not_found", "no such file or folder", { file, cause: error });
   }
   if (code === "ENOSPC" || code === "EDQUOT") {

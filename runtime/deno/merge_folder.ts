@@ -1,8 +1,7 @@
 /** A whole merge on this machine: from paths to a merged folder in its place. */
 import { EtherError } from "../error.ts";
 import { TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
-import type { Progress } from "../execute/progress.ts";
-import { type MergeReport, runMerge } from "../execute/run_merge.ts";
+import { type MergeOptions, type MergeReport, runMerge } from "../execute/run_merge.ts";
 import type { MergePlan } from "../plans/plan.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
 import { startDigest } from "./digest.ts";
@@ -14,21 +13,15 @@ import { defaultWorkerCount, startRunners } from "./runners.ts";
 export const fileStorage: Storage = { openSource: openFileSource, startDigest };
 
 /** How a merge is written. */
-export interface MergeToFolderOptions {
+export interface MergeToFolderOptions extends MergeOptions {
   /** Threads. @default one for each core, at most four */
   readonly workers?: number | undefined;
   /** Bytes for tiles and sketches over all workers. @default unbounded, with tiles of 1 MiB */
   readonly maxMemory?: number | undefined;
   /** Replace an older merged folder. @default false */
   readonly force?: boolean | undefined;
-  /** Record plain SHA-256 too. @default false */
-  readonly sha256?: boolean | undefined;
-  /** Read the output again and compare. @default false */
-  readonly verify?: boolean | undefined;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Told what was found and done about it. */
   readonly onNotice?: ((message: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** What messages call the output. @default its path */
   readonly name?: string | undefined;
 }

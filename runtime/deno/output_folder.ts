@@ -12,6 +12,13 @@ import { MANIFEST_FILE } from "../plans/manifest.ts";
 import { FileSink } from "./file_sink.ts";
 import { ioError } from "./io_error.ts";
 
+const PARTIAL = ".partial";
+const LOCK = ".lock";
+const REPLACED = ".replaced";
+
+/** What is written and cleared beside an output: its name with each of these. */
+export const BESIDE_OUTPUT: readonly string[] = [PARTIAL, LOCK, REPLACED];
+
 /** How an output is made. */
 export interface OutputFolderOptions {
   /** What messages call it. @default the path */
@@ -39,7 +46,7 @@ export class OutputFolder implements MergeOutput {
     options: OutputFolderOptions,
   ) {
     this.#path = path;
-    this.#partial = `${path}.partial`;
+    this.#partial = path + PARTIAL;
     this.#name = name;
     this.#lock = lock;
     this.#madeParents = madeParents;
@@ -57,7 +64,7 @@ export class OutputFolder implements MergeOutput {
     const madeParents = makeParents(path, name);
     let lock: Lock | null = null;
     try {
-      lock = await Lock.take(`${path}.lock`, name);
+      lock = await Lock.take(path + LOCK, name);
       const output = new OutputFolder(path, name, lock, madeParents, options);
       await output.#recover();
       await checkOutputPlace(path, name, options.force ?? false);
@@ -108,10 +115,15 @@ export class OutputFolder implements MergeOutput {
   async commit(): Promise<void> {
     try {
       syncFolder(this.#partial);
-      const replaced = `${this.#path}.replaced`;
+      const replaced = this.#path + REPLACED;
       const old = await exists(this.#path);
       if (old) await Deno.rename(this.#path, replaced);
-      await Deno.rename(this.#partial, this.#path);
+      try {
+        await Deno.rename(this.#partial, this.#path);
+      } catch (error) {
+        if (old) await Deno.rename(replaced, this.#path);
+        throw error;
+      }
       syncFolder(parentOf(this.#path));
       if (old) await Deno.remove(replaced, { recursive: true });
     } catch (error) {
@@ -135,8 +147,12 @@ export class OutputFolder implements MergeOutput {
 
   /** A crash while an old output was replaced left one of the two complete. */
   async #recover(): Promise<void> {
-    const replaced = `${this.#path}.replaced`;
+    const replaced = this.#path + REPLACED;
     if (!await exists(replaced)) return;
+    if (!(await Deno.lstat(replaced)).isDirectory || !await isReplaceable(replaced)) {
+      const hint = "no merge left it: move it away, or name another output";
+      throw new EtherError("exists", `${this.#name}${REPLACED} is in the way`, { file: this.#name, hint });
+    }
     if (await exists(this.#path)) {
       this.#onNotice(`${this.#name} is complete; an interrupted run left the output it replaced, which is removed`);
       await Deno.remove(replaced, { recursive: true });
@@ -165,18 +181,30 @@ export async function checkOutputPlace(path: string, name: string, force: boolea
     info = await Deno.lstat(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    throw ioError(error, name);
+    if (!(error instanceof Deno.errors.NotADirectory)) throw ioError(error, name);
+    throw new EtherError("io_error", "a parent of the output is not a folder", { file: name, hint: "name another" });
   }
   if (!force) {
-    throw new EtherError("exists", "the output exists", { file: name, hint: "--force replaces a merged folder" });
+    const left = await exists(path + REPLACED)
+      ? `it is complete; an interrupted run left ${path.slice(path.lastIndexOf("/") + 1)}${REPLACED}, the one before; `
+      : "";
+    throw new EtherError("exists", "the output exists", {
+      file: name,
+      hint: `${left}--force replaces a merged folder`,
+    });
   }
-  const children = info.isDirectory ? await Array.fromAsync(Deno.readDir(path)) : null;
-  if (children !== null && (children.length === 0 || children.some((child) => child.name === MANIFEST_FILE))) return;
+  if (info.isDirectory && await isReplaceable(path)) return;
   const hint = `--force replaces only an empty folder or one with ${MANIFEST_FILE}; name another output`;
   throw new EtherError("exists", "the output exists and is no merged folder", { file: name, hint });
 }
 
-/** Makes the missing parents of a path, and says which. */
+/** Nothing is lost with a folder that is empty, or that a merge wrote. */
+async function isReplaceable(folder: string): Promise<boolean> {
+  const children = await Array.fromAsync(Deno.readDir(folder));
+  return children.length === 0 || children.some(({ name }) => name === MANIFEST_FILE);
+}
+
+/** Makes the missing parents of a path, and says which. @throws {EtherError} `io_error`, `no_space` */
 function makeParents(path: string, name: string): string[] {
   const parent = parentOf(path);
   try {
@@ -186,7 +214,9 @@ function makeParents(path: string, name: string): string[] {
     for (let folder = parent; folder.length >= first.length; folder = parentOf(folder)) made.push(folder);
     return made;
   } catch (error) {
-    throw new EtherError("io_error", `cannot make ${parent}`, { file: name, cause: error });
+    const { code, message, hint } = ioError(error, name);
+    const details = { file: name, hint, cause: error };
+    throw new EtherError(code === "no_space" ? code : "io_error", `cannot make ${parent}: ${message}`, details);
   }
 }
 

@@ -30,13 +30,20 @@ class InlineRunner implements Runner {
     this.#engine = fileEngine(assignment, signal);
   }
 
-  run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {
-    return this.#engine.run(task, async (count) => {
+  async run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {
+    const result = await this.#engine.run(task, async (count) => {
       await onBytes(count);
-      if (performance.now() - this.#lastYield < YIELD_MILLISECONDS) return;
-      await new Promise((resolve) => setTimeout(resolve));
-      this.#lastYield = performance.now();
+      await this.#breathe();
     });
+    // A sum emits no bytes, and one of a large tensor follows the other.
+    await this.#breathe();
+    return result;
+  }
+
+  async #breathe(): Promise<void> {
+    if (performance.now() - this.#lastYield < YIELD_MILLISECONDS) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    this.#lastYield = performance.now();
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import type { ByteSource } from "../io/source.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { Arena } from "../methods/arena.ts";
 import type { Workshop } from "../methods/op.ts";
+import { TensorReader } from "../methods/tensor_reader.ts";
 import type { CopySpan, PlannedFile, TensorSpan } from "../plans/plan.ts";
 import type {
   Assignment,
@@ -42,6 +43,7 @@ export class Engine implements Runner {
   readonly #host: EngineHost;
   readonly #assignment: Assignment;
   readonly #arena: Arena;
+  readonly #reader: TensorReader;
   readonly #signal: AbortSignal | undefined;
   readonly #open = new Map<string, ByteSource>();
 
@@ -49,6 +51,7 @@ export class Engine implements Runner {
     this.#host = host;
     this.#assignment = assignment;
     this.#arena = new Arena(host.kernel);
+    this.#reader = new TensorReader(host.openSource);
     this.#signal = signal;
   }
 
@@ -68,6 +71,7 @@ export class Engine implements Runner {
   }
 
   close(): void {
+    this.#reader.close();
     for (const source of this.#open.values()) source.close();
     this.#open.clear();
   }
@@ -160,15 +164,17 @@ export class Engine implements Runner {
     sketches: readonly KnownSketch[],
   ): Promise<number> {
     const mark = this.#arena.mark();
-    const transform = await this.#prepare(span, sketches);
-    await transform.produce(from, to, emit);
-    this.#arena.release(mark);
-    return transform.overflowCount;
+    try {
+      const transform = await this.#prepare(span, sketches);
+      await transform.produce(from, to, emit);
+      return transform.overflowCount;
+    } finally {
+      this.#arena.release(mark);
+    }
   }
 
   async #prepare(span: TensorSpan, sketches: readonly KnownSketch[]): Promise<TensorTransform> {
-    const { kernel, openSource } = this.#host;
-    const shop: Workshop = { kernel, arena: this.#arena, openSource };
+    const shop: Workshop = { kernel: this.#host.kernel, arena: this.#arena, reader: this.#reader };
     const source = await this.#source(span.locator);
     const { tileByteLength } = this.#assignment;
     const transform = await TensorTransform.prepare(span, source, shop, tileByteLength, this.#signal);
@@ -186,15 +192,18 @@ export class Engine implements Runner {
   async #read(locator: string, start: number, end: number, emit: EmitBytes): Promise<void> {
     const source = await this.#source(locator);
     const mark = this.#arena.mark();
-    const blockByteLength = Math.min(COPY_BYTES, end - start);
-    const block = this.#arena.take(blockByteLength);
-    for (let offset = start; offset < end; offset += blockByteLength) {
-      this.#signal?.throwIfAborted();
-      const bytes = this.#host.kernel.bytes.subarray(block, block + Math.min(blockByteLength, end - offset));
-      await source.read(offset, bytes);
-      await emit(offset, bytes);
+    try {
+      const blockByteLength = Math.min(COPY_BYTES, end - start);
+      const block = this.#arena.take(blockByteLength);
+      for (let offset = start; offset < end; offset += blockByteLength) {
+        this.#signal?.throwIfAborted();
+        const bytes = this.#host.kernel.bytes.subarray(block, block + Math.min(blockByteLength, end - offset));
+        await source.read(offset, bytes);
+        await emit(offset, bytes);
+      }
+    } finally {
+      this.#arena.release(mark);
     }
-    this.#arena.release(mark);
   }
 
   async #source(locator: string): Promise<ByteSource> {

@@ -1,9 +1,10 @@
 /** How much of a kernel's memory a plan takes, and tiles that keep it within bounds. */
 import { EtherError } from "../error.ts";
+import { roomFor } from "../methods/arena.ts";
 import type { MergePlan, TensorSpan } from "../plans/plan.ts";
 import { elementByteLength } from "../safetensors/dtype.ts";
 import { segmentRows } from "./segments.ts";
-import { RESIDENT_TILES, worksInPlace } from "./tensor.ts";
+import { isResident, tileRows, worksInPlace } from "./tensor.ts";
 
 /** What a tile has where nothing bounds it: it should stay in a core's cache. */
 export const TILE_BYTES: number = 1 << 20;
@@ -38,23 +39,38 @@ export function tileByteLengthWithin(plan: MergePlan, workerCount: number, maxBy
   });
 }
 
-/** A bound from above: state, and for each level of reading a tile with its decoded form. */
+/** A bound from above: the Ops' state, and for each level of reading a tile with its decoded form and its sums. */
 function spanByteLength(span: TensorSpan, tileByteLength: number): number {
   const specs = span.stages.flat();
-  const rowByteLength = span.columnCount * Math.max(elementByteLength(span.sourceDtype), elementByteLength(span.dtype));
-  let rows = Math.max(1, Math.floor(tileByteLength / rowByteLength));
-  let levels = 1;
-  for (const { groupNeed, groupRows, region } of specs) {
-    if (groupNeed === "nothing") continue;
-    if (groupNeed === "rows") rows = Math.max(rows, region.runs.length === 1 ? rows + 2 * groupRows : span.rowCount);
-    else {
-      levels++;
-      const resident = groupRows * rowByteLength <= RESIDENT_TILES * tileByteLength ? groupRows : 0;
-      rows = Math.max(rows, resident, segmentRows(region.columnCount));
-    }
+  const rows = widestTile(span, tileByteLength);
+  const elementBytes = Math.max(elementByteLength(span.sourceDtype), elementByteLength(span.dtype));
+  const decoded = worksInPlace(span) ? 0 : roomFor(4 * rows * span.columnCount);
+  const tile = roomFor(rows * span.columnCount * elementBytes) + decoded;
+  const state = specs.reduce((sum, { stateByteLength }) => sum + stateByteLength, 0);
+  // Summing what a stage needs reads rows through the stages before it, which may have to sum as well.
+  const sums = span.stages.map((stage) => Math.max(0, ...stage.map(({ sketchLength }) => roomFor(8 * sketchLength))));
+  const levels = 1 + sums.filter((byteLength) => byteLength > 0).length;
+  // A group that lies in several runs is brought together beside the tile.
+  const scattered = specs.filter(({ groupNeed, region }) => groupNeed === "rows" && region.runs.length > 1);
+  const gathered = Math.max(0, ...scattered.map(({ groupRows }) => roomFor(4 * groupRows * span.columnCount)));
+  return state + sums.reduce((a, b) => a + b, 0) + levels * tile + gathered;
+}
+
+/** The most rows that a tile may have, whole groups included. */
+function widestTile(span: TensorSpan, tileByteLength: number): number {
+  let rows = tileRows(span, tileByteLength);
+  for (const spec of span.stages.flat()) {
+    if (spec.groupNeed !== "sketch") continue;
+    const resident = isResident(spec, span, tileByteLength) ? spec.groupRows : 0;
+    rows = Math.max(rows, resident, segmentRows(span.columnCount));
   }
-  rows = Math.min(rows, span.rowCount);
-  const tile = rows * (rowByteLength + (worksInPlace(span) ? 0 : 4 * span.columnCount));
-  const state = specs.reduce((sum, { stateByteLength, sketchLength }) => sum + stateByteLength + 8 * sketchLength, 0);
-  return state + levels * tile;
+  const mixing = span.stages.map((stage) => stage.filter(({ groupNeed }) => groupNeed === "rows"));
+  const mixed = mixing.flat();
+  if (mixed.length === 0) return Math.min(rows, span.rowCount);
+  const widest = Math.max(...mixed.map(({ groupRows }) => groupRows));
+  // Groups of several stages widen each other's until they end together, unless the largest are made of the others.
+  const nested = mixed.every(({ groupRows, region }) => widest % groupRows === 0 && region.rowCount === span.rowCount);
+  const alone = mixing.filter((stage) => stage.length > 0).length === 1;
+  const inOneRun = mixed.every(({ region }) => region.runs.length === 1);
+  return inOneRun && (alone || nested) ? Math.min(rows + 2 * widest, span.rowCount) : span.rowCount;
 }

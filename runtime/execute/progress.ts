@@ -1,7 +1,10 @@
 /** How far a long piece of work is. */
 export interface Progress {
+  /** What is being done. */
   readonly phase: "merge" | "sha256" | "verify";
+  /** Bytes of this phase that are done. */
   readonly doneBytes: number;
+  /** Bytes of this phase. */
   readonly totalBytes: number;
 }
 

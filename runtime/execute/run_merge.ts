@@ -7,9 +7,8 @@ import type { BaseFile, MergePlan, PlannedSmallFile } from "../plans/plan.ts";
 import { runAll } from "./crew.ts";
 import { type Progress, ProgressCount } from "./progress.ts";
 import { runSteps } from "./run_steps.ts";
-import { stepsOf } from "./steps.ts";
+import { SHARE_BYTES, stepsOf } from "./steps.ts";
 import type { DigestTask, Runner } from "./task.ts";
-import { RESIDENT_TILES } from "./tensor.ts";
 import { PIECE_BYTES, treeDigest } from "./tree_digest.ts";
 import { verifyFiles } from "./verify.ts";
 
@@ -25,26 +24,36 @@ export interface MergeOutput {
   locate(path: string): string;
 }
 
+/** What the caller of a merge may want. */
+export interface MergeOptions {
+  /** Record plain SHA-256 of the outputs and of the base. @default false */
+  readonly sha256?: boolean | undefined;
+  /** Read every output again and compare its digest. @default false */
+  readonly verify?: boolean | undefined;
+  /** Told how far it is, now and then. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Stops it between two tiles. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** How a merge runs. */
-export interface RunMergeOptions {
+export interface RunMergeOptions extends MergeOptions {
   readonly runners: readonly Runner[];
   readonly openSource: OpenSource;
   readonly startDigest: StartDigest;
   /** What the runners' tiles have. */
   readonly tileByteLength: number;
-  /** Record plain SHA-256 of the outputs and of the base. @default false */
-  readonly sha256?: boolean | undefined;
-  /** Read every output again and compare its digest. @default false */
-  readonly verify?: boolean | undefined;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** What a runner takes at once, a multiple of {@link PIECE_BYTES}. @default 32 MiB */
+  readonly shareByteLength?: number | undefined;
 }
 
 /** What a merge has done. */
 export interface MergeReport {
   /** Bytes of all files of the output, the manifest included. */
   readonly byteLength: number;
+  /** The bytes of `ether-merge.json`. */
   readonly manifest: Uint8Array<ArrayBuffer>;
+  /** What the caller should tell the user. */
   readonly warnings: readonly string[];
 }
 
@@ -63,7 +72,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   for (const { path, size } of plan.files) await output.create(path, size);
 
   const writer = new FileWriter(plan, output, options);
-  const { steps, groups, shareCounts } = stepsOf(plan, RESIDENT_TILES * options.tileByteLength);
+  const { steps, groups, shareCounts } = stepsOf(plan, options.tileByteLength, options.shareByteLength ?? SHARE_BYTES);
   writer.expect(shareCounts);
   const events = { onBytes: progress.add, onShare: writer.onShare };
   try {

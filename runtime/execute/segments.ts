@@ -12,7 +12,7 @@ const SEGMENT_ELEMENTS = 262_144;
 /** … and at most this many rows. */
 const SEGMENT_ROWS = 64;
 /** A group is cut into at most this many spans: the most workers that can share one reduction. */
-const MAX_SPANS = 16;
+const MAX_SPANS = 4;
 
 /** Rows of a segment, a power of two. */
 export function segmentRows(columnCount: number): number {

@@ -1,14 +1,14 @@
 /** A plan cut into tasks, with what each must wait for. */
 import type { RowRun } from "../methods/op.ts";
 import type { MergePlan, PlannedFile, TensorSpan } from "../plans/plan.ts";
-import { elementByteLength } from "../safetensors/dtype.ts";
 import { groupSpans, regionRuns, storedRuns } from "./segments.ts";
 import { type SketchKey, sketchKey } from "./sketches.ts";
 import type { DigestTask, ShareTask, SumTask } from "./task.ts";
+import { isResident } from "./tensor.ts";
 import { PIECE_BYTES } from "./tree_digest.ts";
 
-/** Bytes of a share: enough that its borders cost nothing, few enough that workers end together. */
-const SHARE_BYTES = 32 * PIECE_BYTES;
+/** Bytes of a share where nothing else is asked for: its borders cost nothing, and workers end together. */
+export const SHARE_BYTES: number = 32 * PIECE_BYTES;
 
 /** Names a group whose sketch is shared by several tasks. */
 export type GroupId = string;
@@ -53,10 +53,12 @@ export interface Steps {
 /**
  * Cuts a plan.
  *
- * A group of rows that is larger than `residentByteLength` is summed before the shares that need it, by as many workers
- * as there are; a smaller one by whoever needs it, in its own tile.
+ * A group of rows that is too large for a tile is summed before the shares that need it, by as many workers as there
+ * are; a smaller one by whoever needs it, in its own tile.
+ *
+ * @param shareByteLength  whole pieces
  */
-export function stepsOf(plan: MergePlan, residentByteLength: number): Steps {
+export function stepsOf(plan: MergePlan, tileByteLength: number, shareByteLength: number): Steps {
   const steps: Step[] = plan.expected.map(({ name, locator, sourceOffset, byteLength, sha256, file }) => ({
     task: { kind: "digest", locator, offset: sourceOffset, byteLength },
     needs: [],
@@ -64,10 +66,10 @@ export function stepsOf(plan: MergePlan, residentByteLength: number): Steps {
   }));
   const groups = new Map<GroupId, GroupSteps>();
   const shareCounts = plan.files.map((file, index) => {
-    const large = new LargeGroups(file, index, residentByteLength);
+    const large = new LargeGroups(file, index, tileByteLength);
     let count = 0;
-    for (let start = 0; start < file.size; start += SHARE_BYTES) {
-      const end = Math.min(file.size, start + SHARE_BYTES);
+    for (let start = 0; start < file.size; start += shareByteLength) {
+      const end = Math.min(file.size, start + shareByteLength);
       const needs = large.before(start, end, steps, groups);
       steps.push({ task: { kind: "share", file: index, start, end }, needs });
       count++;
@@ -81,12 +83,12 @@ export function stepsOf(plan: MergePlan, residentByteLength: number): Steps {
 class LargeGroups {
   readonly #file: PlannedFile;
   readonly #index: number;
-  readonly #residentByteLength: number;
+  readonly #tileByteLength: number;
 
-  constructor(file: PlannedFile, index: number, residentByteLength: number) {
+  constructor(file: PlannedFile, index: number, tileByteLength: number) {
     this.#file = file;
     this.#index = index;
-    this.#residentByteLength = residentByteLength;
+    this.#tileByteLength = tileByteLength;
   }
 
   /** The groups that bytes `[start, end)` need; those that are new are added with their sums. */
@@ -114,10 +116,9 @@ class LargeGroups {
     groups: Map<GroupId, GroupSteps>,
   ): GroupId[] {
     const needs = new Set<GroupId>();
-    const rowByteLength = span.columnCount * elementByteLength(span.sourceDtype);
     for (const [stage, specs] of span.stages.slice(0, stageCount).entries()) {
       for (const [op, spec] of specs.entries()) {
-        if (spec.groupNeed !== "sketch" || spec.groupRows * rowByteLength <= this.#residentByteLength) continue;
+        if (spec.groupNeed !== "sketch" || isResident(spec, span, this.#tileByteLength)) continue;
         for (const run of regionRuns(spec.region.runs, rows)) {
           const last = Math.floor((run.regionRow + run.count - 1) / spec.groupRows);
           for (let group = Math.floor(run.regionRow / spec.groupRows); group <= last; group++) {

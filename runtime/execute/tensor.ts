@@ -16,8 +16,19 @@ import { SketchCache, type SketchKey, sketchKey } from "./sketches.ts";
 /** Where one tensor's sketches may stay while its rows go by. */
 const SKETCH_CACHE_BYTES = 4 << 20;
 
-/** A group of up to this many tiles' bytes is taken as one tile, so that it is read once. */
-export const RESIDENT_TILES = 4;
+/** A group of up to this many tiles is taken as one, so that it is read once. */
+const RESIDENT_TILES = 4;
+
+/** Rows of a tile: whole ones, as many as fit in the wider of the two dtypes, and at least one. */
+export function tileRows(span: TensorSpan, tileByteLength: number): number {
+  const elementBytes = Math.max(elementByteLength(span.sourceDtype), elementByteLength(span.dtype));
+  return Math.max(1, Math.floor(tileByteLength / (span.columnCount * elementBytes)));
+}
+
+/** True where an Op's groups are small enough to be summed in the tile that they are transformed in. */
+export function isResident({ groupRows }: OpSpec, span: TensorSpan, tileByteLength: number): boolean {
+  return groupRows <= RESIDENT_TILES * tileRows(span, tileByteLength);
+}
 
 /** True where the Ops can work on the bytes as read, and what they leave is the output. */
 export function worksInPlace({ stages, sourceDtype, dtype }: TensorSpan): boolean {
@@ -39,7 +50,7 @@ export type EmitBytes = (offset: number, bytes: Uint8Array<ArrayBufferLike>) => 
 
 /** A tensor with its Ops prepared in a kernel. */
 export class TensorTransform {
-  /** Finite values that became infinite in a narrower dtype. */
+  /** Finite values that a cast has made infinite. */
   overflowCount = 0;
 
   readonly #span: TensorSpan;
@@ -49,6 +60,7 @@ export class TensorTransform {
   readonly #inPlace: boolean;
   /** The dtype that tiles have while the Ops run. */
   readonly #work: FloatDtype;
+  readonly #tileByteLength: number;
   readonly #tileRows: number;
   readonly #sketches = new SketchCache(SKETCH_CACHE_BYTES);
   /** Room for the sketch of a group that lies in the tile: nobody needs it again. */
@@ -70,7 +82,8 @@ export class TensorTransform {
     this.#inPlace = worksInPlace(span);
     this.#work = this.#inPlace ? span.dtype : "F32";
     this.#signal = signal;
-    this.#tileRows = Math.max(1, Math.floor(tileByteLength / this.#rowByteLength(span.sourceDtype)));
+    this.#tileByteLength = tileByteLength;
+    this.#tileRows = tileRows(span, tileByteLength);
   }
 
   /** Reads the adapter tensors of a span's Ops. The state stays in the arena until the caller releases it. */
@@ -105,11 +118,11 @@ export class TensorTransform {
       const rows = { start: row, count: Math.min(lastRow, this.#tileEnd(row)) - row };
       const mark = this.#shop.arena.mark();
       const tile = await this.#load(rows, this.#stages.length);
-      this.#finish(tile);
       // The tile may hold more rows than were asked for, and the range may begin and end within a row.
       const tileStart = tile.rows.start * rowByteLength;
       const from = Math.max(start, row * rowByteLength);
       const to = Math.min(end, (row + rows.count) * rowByteLength);
+      this.#finish(tile, from, to);
       const { bytes } = this.#shop.kernel;
       await emit(from, bytes.subarray(tile.raw + from - tileStart, tile.raw + to - tileStart));
       this.#shop.arena.release(mark);
@@ -151,7 +164,7 @@ export class TensorTransform {
     }
     const { groupRows } = op.spec;
     const end = row +
-      (groupRows <= RESIDENT_TILES * this.#tileRows ? Math.max(groupRows, this.#tileRows) : this.#tileRows);
+      (isResident(op.spec, this.#span, this.#tileByteLength) ? Math.max(groupRows, this.#tileRows) : this.#tileRows);
     const wholeGroups = Math.floor(end / groupRows) * groupRows;
     return wholeGroups > row ? wholeGroups : end;
   }
@@ -289,25 +302,31 @@ export class TensorTransform {
     return { dtype: this.#work, address, rowStride, rowCount: count, firstRow: regionRow };
   }
 
-  /** The one rounding. Rows that no Op is about keep their bytes, unless all are cast. */
-  #finish(tile: Tile): void {
+  /** The one rounding, of output bytes `[from, to)`. Rows that no Op is about keep their bytes, unless all are cast. */
+  #finish(tile: Tile, from: number, to: number): void {
     if (this.#inPlace) return;
     const { kernel } = this.#shop;
     const { dtype, sourceDtype, columnCount } = this.#span;
-    const encode = (storedRow: number, count: number) => {
-      const row = storedRow - tile.rows.start;
-      const work = tile.work + row * this.#rowByteLength(this.#work);
-      const raw = tile.raw + row * this.#rowByteLength(dtype);
-      this.overflowCount += kernel.encode(dtype, work, count * columnCount, raw);
+    const elementBytes = elementByteLength(dtype);
+    const encode = (first: number, last: number) => {
+      const index = first - tile.rows.start * columnCount;
+      return kernel.encode(dtype, tile.work + index * 4, last - first, tile.raw + index * elementBytes);
     };
-    if (dtype !== sourceDtype) return encode(tile.rows.start, tile.rows.count);
+    if (dtype !== sourceDtype) {
+      // An element that a border cuts is counted where it begins: any split of the bytes counts each once.
+      const first = Math.ceil(from / elementBytes);
+      const last = Math.ceil(to / elementBytes);
+      encode(Math.floor(from / elementBytes), first);
+      if (first < last) this.overflowCount += encode(first, last);
+      return;
+    }
     const encoded: RowRun[] = [];
     for (const { spec } of this.#stages.flat()) {
       for (const run of regionRuns(spec.region.runs, tile.rows)) {
         encoded.push({ start: run.storedRow, count: run.count });
       }
     }
-    for (const { start, count } of unionOf(encoded)) encode(start, count);
+    for (const { start, count } of unionOf(encoded)) encode(start * columnCount, (start + count) * columnCount);
   }
 
   #startSums({ sketchLength }: OpSpec): Address {

@@ -1,5 +1,6 @@
 /** A SHA-256 that is fed piece by piece; Web standards have only a one-shot one, so the host brings it. */
 export interface RunningDigest {
+  /** Takes more bytes. */
   update(bytes: Uint8Array<ArrayBufferLike>): void;
   /** The 32 bytes; ends the digest. */
   finish(): Uint8Array<ArrayBuffer>;

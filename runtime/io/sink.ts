@@ -7,6 +7,7 @@ export interface ByteSink {
    * @throws {EtherError} `io_error`, `no_space`
    */
   write(offset: number, bytes: Uint8Array<ArrayBufferLike>): void | Promise<void>;
+  /** Ends the use of the sink; what was written stays. */
   close(): void;
 }
 

@@ -10,6 +10,7 @@ export interface ByteSource {
    * @throws {EtherError} `io_error` if the storage fails or ends early
    */
   read(offset: number, into: Uint8Array<ArrayBufferLike>): void | Promise<void>;
+  /** Ends the use of the source. */
   close(): void;
 }
 
@@ -25,6 +26,7 @@ export class MemorySource implements ByteSource {
   readonly name: string;
   readonly #bytes: Uint8Array;
 
+  /** Over `bytes`, which messages call `name`. */
   constructor(name: string, bytes: Uint8Array) {
     this.name = name;
     this.#bytes = bytes;
@@ -38,5 +40,6 @@ export class MemorySource implements ByteSource {
     into.set(this.#bytes.subarray(offset, offset + into.byteLength));
   }
 
+  /** Ends the use of the source. */
   close(): void {}
 }

@@ -12,6 +12,7 @@ export class JsonNumber {
   /** As written; one of RFC 8259's numbers. */
   readonly text: string;
 
+  /** From one of RFC 8259's numbers, as text. */
   constructor(text: string) {
     this.text = text;
   }

@@ -1,5 +1,13 @@
 import type { Address, Kernel } from "../kernel/kernel.ts";
 
+/** What was taken begins at a multiple of this, a cache line. */
+const ALIGNMENT = 64;
+
+/** What {@link Arena.take} takes for `byteLength` bytes. */
+export function roomFor(byteLength: number): number {
+  return Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
+}
+
 /** Hands out a kernel's memory like a stack: what was taken after {@link mark} is given back by {@link release}. */
 export class Arena {
   readonly #kernel: Kernel;
@@ -10,10 +18,10 @@ export class Arena {
     this.#top = kernel.base;
   }
 
-  /** Room for `byteLength` bytes at a multiple of 64 (a cache line). @throws {RangeError} beyond 4 GiB */
+  /** Room for `byteLength` bytes at a multiple of 64. @throws {RangeError} beyond 4 GiB */
   take(byteLength: number): Address {
     const address = this.#top;
-    const end = address + Math.ceil(byteLength / 64) * 64;
+    const end = address + roomFor(byteLength);
     this.#kernel.reserve(end);
     this.#top = end;
     return address;

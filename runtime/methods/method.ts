@@ -18,12 +18,15 @@ export interface CompileOptions {
 
 /** What one adapter does to one tensor of the base: Ops on regions that do not overlap. */
 export interface Stage {
+  /** The tensor of the base. */
   readonly tensor: ModelTensor;
+  /** Its Ops. */
   readonly ops: readonly OpSpec[];
 }
 
 /** A base tensor whose bytes the adapter vouches for. */
 export interface ExpectedTensor {
+  /** The tensor of the base. */
   readonly tensor: ModelTensor;
   /** SHA-256 of its bytes in hex. */
   readonly sha256: string;
@@ -33,9 +36,11 @@ export interface ExpectedTensor {
 
 /** An adapter, checked against a base. */
 export interface CompiledAdapter {
+  /** One entry for each tensor that it changes. */
   readonly stages: readonly Stage[];
   /** To be checked before the output is complete. */
   readonly expected: readonly ExpectedTensor[];
+  /** What the caller should tell the user. */
   readonly warnings: readonly string[];
   /** What `inspect` and the manifest say of it, beside its type and digest. */
   readonly facts: Readonly<Record<string, unknown>>;

@@ -4,10 +4,10 @@
  * An {@link OpSpec} is plain data: it crosses thread borders and costs nothing. An {@link Op} is the same with its state
  * in a kernel's memory, ready to run.
  */
-import type { OpenSource } from "../io/folder.ts";
 import type { Address, Kernel } from "../kernel/kernel.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
 import type { Arena } from "./arena.ts";
+import type { TensorReader } from "./tensor_reader.ts";
 
 /** One adapter tensor, and where its bytes are. */
 export interface TensorRef {
@@ -22,7 +22,9 @@ export interface TensorRef {
 
 /** Adjacent rows of a stored matrix. */
 export interface RowRun {
+  /** The first row. */
   readonly start: number;
+  /** How many rows. */
   readonly count: number;
 }
 
@@ -31,8 +33,11 @@ export interface RowRun {
  * fused matrix (the q rows of a grouped qkv are one run for each group).
  */
 export interface Region {
+  /** In order, without overlap. */
   readonly runs: readonly RowRun[];
+  /** Rows of all runs. */
   readonly rowCount: number;
+  /** Columns of the matrix. */
   readonly columnCount: number;
 }
 
@@ -49,9 +54,11 @@ export type GroupNeed =
 export interface OpSpec {
   /** The `peft_type` whose method made it, and which prepares it. */
   readonly method: string;
+  /** The rows it acts on. */
   readonly region: Region;
   /** One word for the manifest and for listings, e.g. `etherplus:in+out`. */
   readonly label: string;
+  /** What a group must bring. */
   readonly groupNeed: GroupNeed;
   /** Rows of a group; groups are counted from the region's row 0. The whole region where `groupNeed` is "nothing". */
   readonly groupRows: number;
@@ -95,5 +102,5 @@ export interface Op {
 export interface Workshop {
   readonly kernel: Kernel;
   readonly arena: Arena;
-  readonly openSource: OpenSource;
+  readonly reader: TensorReader;
 }

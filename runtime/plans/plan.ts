@@ -7,33 +7,51 @@ export type Span = LiteralSpan | CopySpan | TensorSpan;
 
 /** Bytes that stand in the plan: a header that was written anew. */
 export interface LiteralSpan {
+  /** Tells the spans apart. */
   readonly kind: "literal";
+  /** The first byte in the output file. */
   readonly offset: number;
+  /** How many bytes. */
   readonly byteLength: number;
+  /** The bytes. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** Bytes of a base file as they are: its header, and tensors that nothing changes. */
 export interface CopySpan {
+  /** Tells the spans apart. */
   readonly kind: "copy";
+  /** The first byte in the output file. */
   readonly offset: number;
+  /** How many bytes. */
   readonly byteLength: number;
+  /** Opens the file. */
   readonly locator: string;
+  /** The first byte in that file. */
   readonly sourceOffset: number;
 }
 
 /** A tensor that is computed: Ops, another dtype, or both. */
 export interface TensorSpan {
+  /** Tells the spans apart. */
   readonly kind: "tensor";
+  /** The first byte in the output file. */
   readonly offset: number;
+  /** How many bytes. */
   readonly byteLength: number;
+  /** The tensor's name. */
   readonly name: string;
+  /** Opens the file. */
   readonly locator: string;
+  /** The first byte in that file. */
   readonly sourceOffset: number;
+  /** The dtype as stored. */
   readonly sourceDtype: FloatDtype;
+  /** The dtype as written. */
   readonly dtype: FloatDtype;
   /** `[rows, columns]` as stored. A tensor that is only cast, of whatever rank, is one column of all its elements. */
   readonly rowCount: number;
+  /** See {@link rowCount}. */
   readonly columnCount: number;
   /** One entry for each adapter that changes the tensor, in order of application. */
   readonly stages: readonly (readonly OpSpec[])[];
@@ -43,33 +61,47 @@ export interface TensorSpan {
 export interface PlannedFile {
   /** Relative to the output. */
   readonly path: string;
+  /** Bytes of the file. */
   readonly size: number;
+  /** All bytes of the file, in order. */
   readonly spans: readonly Span[];
 }
 
 /** A small file of the output: the base's, or one written anew. */
 export interface PlannedSmallFile {
+  /** Relative to the folder. */
   readonly path: string;
+  /** Bytes of the file. */
   readonly size: number;
+  /** Where its bytes come from. */
   readonly content: { readonly locator: string } | { readonly bytes: Uint8Array<ArrayBuffer> };
 }
 
 /** One base file, for the manifest. */
 export interface BaseFile {
+  /** Relative to the folder. */
   readonly path: string;
+  /** Bytes of the file. */
   readonly size: number;
+  /** Opens the file. */
   readonly locator: string;
   /** 8 + N of a weight file; null for a small one. */
   readonly headerLength: number | null;
+  /** SHA-256 in hex. */
   readonly sha256: string | null;
 }
 
 /** A base tensor whose bytes an adapter vouches for. */
 export interface ExpectedBytes {
+  /** The tensor's name. */
   readonly name: string;
+  /** Opens the file. */
   readonly locator: string;
+  /** The first byte in that file. */
   readonly sourceOffset: number;
+  /** How many bytes. */
   readonly byteLength: number;
+  /** SHA-256 in hex. */
   readonly sha256: string;
   /** The adapter's config, for messages. */
   readonly file: string;
@@ -77,18 +109,27 @@ export interface ExpectedBytes {
 
 /** One adapter, for the manifest. */
 export interface PlannedAdapter {
+  /** `sha256:<hex>`, see {@link Adapter.digest}. */
   readonly digest: string;
+  /** `peft_type`. */
   readonly peftType: string;
+  /** What its method says of it. */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
 /** A merge, ready to run. */
 export interface MergePlan {
+  /** Weight files. */
   readonly files: readonly PlannedFile[];
+  /** Config, tokenizer and other small files. */
   readonly smallFiles: readonly PlannedSmallFile[];
+  /** Weight files outside the weight set, which do not come along. */
   readonly leftOut: readonly string[];
+  /** What the output is made of. */
   readonly baseFiles: readonly BaseFile[];
+  /** In order of application. */
   readonly adapters: readonly PlannedAdapter[];
+  /** To be checked before the output is complete. */
   readonly expected: readonly ExpectedBytes[];
   /** Tensors that adapters change, in file order. */
   readonly transformed: readonly { readonly name: string; readonly file: string; readonly ops: readonly string[] }[];
@@ -96,6 +137,7 @@ export interface MergePlan {
   readonly copiedCount: number;
   /** Tensors that only get another dtype. */
   readonly castCount: number;
+  /** What the caller should tell the user. */
   readonly warnings: readonly string[];
 }
 

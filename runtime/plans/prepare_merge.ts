@@ -13,6 +13,7 @@ import { planMerge } from "./plan_merge.ts";
 
 /** What is to be merged. */
 export interface MergeRequest {
+  /** The model. */
   readonly base: Place;
   /** In order of application. */
   readonly adapters: readonly AdapterRequest[];
@@ -22,11 +23,13 @@ export interface MergeRequest {
   readonly untie?: boolean | undefined;
   /** Merge although a fingerprint says that the base is another one. @default false */
   readonly allowBaseMismatch?: boolean | undefined;
+  /** Stops it between two adapter tensors. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** One adapter and how strongly it is applied. */
 export interface AdapterRequest {
+  /** Where the adapter is. */
   readonly place: Place;
   /** Multiplies the strength in the adapter's config; any finite number. @default 1 */
   readonly strength?: number | undefined;
@@ -34,14 +37,19 @@ export interface AdapterRequest {
 
 /** How files are reached. */
 export interface Storage {
+  /** Opens files. */
   readonly openSource: OpenSource;
+  /** Starts digests. */
   readonly startDigest: StartDigest;
 }
 
 /** A merge that has passed every check. */
 export interface PreparedMerge {
+  /** The opened base. */
   readonly model: Model;
+  /** The opened adapters, in order of application. */
   readonly adapters: readonly { readonly adapter: Adapter; readonly compiled: CompiledAdapter }[];
+  /** What a merge would write. */
   readonly plan: MergePlan;
 }
 

@@ -1,22 +1,30 @@
 import type { FloatDtype } from "./dtype.ts";
 
-/** Widens little-endian F32, F16 or BF16 bytes to f32, exactly: for small tensors; tiles go through a kernel. */
-export function decodeToFloat32(dtype: FloatDtype, bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+/**
+ * Widens little-endian F32, F16 or BF16 values to f32, exactly: for small tensors; tiles go through a kernel.
+ *
+ * @param values where they go; `bytes` may be its own last bytes: each value is read before its place is written
+ */
+export function widenToFloat32(dtype: FloatDtype, bytes: Uint8Array<ArrayBuffer>, values: Float32Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (dtype === "F32") {
-    return Float32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
-  }
-  const values = new Float32Array(bytes.byteLength / 2);
-  if (dtype === "BF16") {
-    const bits = new Uint32Array(values.buffer);
-    for (let i = 0; i < bits.length; i++) bits[i] = view.getUint16(2 * i, true) << 16;
+    for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(4 * i, true);
+  } else if (dtype === "BF16") {
+    for (let i = 0; i < values.length; i++) values[i] = bfloat16ToNumber(view.getUint16(2 * i, true));
   } else {
     for (let i = 0; i < values.length; i++) values[i] = halfToNumber(view.getUint16(2 * i, true));
   }
-  return values;
 }
 
-/** IEEE binary16 → number. */
+const word = new DataView(new ArrayBuffer(4));
+
+/** A bf16 is the upper half of an f32. */
+function bfloat16ToNumber(bits: number): number {
+  word.setUint32(0, bits << 16);
+  return word.getFloat32(0);
+}
+
+/** IEEE binary16, which not every host's DataView reads. */
 function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;

@@ -7,7 +7,7 @@ import { EtherError } from "../../error.ts";
 import { isFloatDtype } from "../../safetensors/dtype.ts";
 import type { CompiledAdapter, CompileOptions, ExpectedTensor, Stage } from "../method.ts";
 import type { OpSpec, Region } from "../op.ts";
-import { readTensor } from "../read_tensor.ts";
+import { TensorReader } from "../tensor_reader.ts";
 import { type EtherConfig, readEtherConfig, type Side } from "./config.ts";
 import { isConv1d } from "./conv1d.ts";
 import { etherFacts } from "./facts.ts";
@@ -20,9 +20,9 @@ import { cancelOut, checkVectors } from "./unit.ts";
 
 /** @throws {EtherError} every code of an adapter, see docs/errors.md */
 export async function compileEther(adapter: Adapter, options: CompileOptions): Promise<CompiledAdapter> {
-  const config = readEtherConfig(adapter.config, adapter.configName);
+  const config = readEtherConfig(adapter);
   const strength = config.strength * options.strength;
-  checkStrength(adapter, config, strength);
+  checkStrength(adapter, config, strength, options.strength);
   const modules = readModules(adapter, config);
   const warnings = [...config.warnings, ...await checkTargetModules(adapter, config.targetModules, modules)];
   warnings.push(...unmatchedKeys(adapter, config, modules));
@@ -47,10 +47,13 @@ export async function compileEther(adapter: Adapter, options: CompileOptions): P
   return { stages, expected, warnings, facts: etherFacts(config, strength) };
 }
 
-function checkStrength(adapter: Adapter, config: EtherConfig, strength: number): void {
+function checkStrength(adapter: Adapter, config: EtherConfig, strength: number, asked: number): void {
   const place = { file: adapter.configName, field: "strength" };
-  if (!Number.isFinite(strength) || !Number.isFinite(Math.fround(2 * strength))) {
-    throw new EtherError("bad_config", `the effective strength is ${strength}`, place);
+  const tooLarge = (value: number) => !Number.isFinite(Math.fround(2 * value));
+  if (tooLarge(strength)) {
+    const message = `the effective strength is ${strength}, which is too large for f32`;
+    if (tooLarge(config.strength)) throw new EtherError("bad_config", message, place);
+    throw new EtherError("usage", message, { field: "--strength", hint: `given ${asked}; something near 1 is usual` });
   }
   const dense = config.variant === "oft" || [...config.variantOverrides.values()].includes("oft");
   if (dense && strength !== 1) {
@@ -169,13 +172,20 @@ async function checkValues(
   { openSource, signal }: CompileOptions,
 ): Promise<boolean> {
   let identity = true;
-  for (const { variant, sides } of modules) {
-    for (const { u, v, blockLength } of sides.values()) {
-      signal?.throwIfAborted();
-      const uValues = await readChecked(adapter, u, variant === "oft" ? null : blockLength, openSource);
-      const vValues = v === null ? null : await readChecked(adapter, v, blockLength, openSource);
-      identity &&= vValues !== null && cancelOut(uValues, vValues, blockLength);
+  // Two, so that u and v can be held against each other.
+  const readers = { u: new TensorReader(openSource), v: new TensorReader(openSource) };
+  try {
+    for (const { variant, sides } of modules) {
+      for (const { u, v, blockLength } of sides.values()) {
+        signal?.throwIfAborted();
+        const uValues = await readChecked(adapter, u, variant === "oft" ? null : blockLength, readers.u);
+        const vValues = v === null ? null : await readChecked(adapter, v, blockLength, readers.v);
+        identity &&= vValues !== null && cancelOut(uValues, vValues, blockLength);
+      }
     }
+  } finally {
+    readers.u.close();
+    readers.v.close();
   }
   return identity;
 }
@@ -185,9 +195,9 @@ async function readChecked(
   adapter: Adapter,
   ref: SideTensors["u"],
   length: number | null,
-  openSource: CompileOptions["openSource"],
+  reader: TensorReader,
 ): Promise<Float32Array> {
-  const values = await readTensor(openSource, ref);
+  const values = await reader.read(ref);
   const fault = checkVectors(values, length ?? values.length);
   if (fault === null || (length === null && fault.code === "zero_vector")) return values;
   const what = fault.code === "zero_vector" ? "is all zero" : "holds a NaN or an infinity";

@@ -1,9 +1,10 @@
 /** The fields of an ETHER adapter's `adapter_config.json`. */
+import type { Adapter } from "../../adapters/adapter.ts";
 import { EtherError } from "../../error.ts";
 import {
   BOOLEAN,
   describe,
-  type Fields,
+  Fields,
   NUMBER,
   OBJECT,
   oneOf,
@@ -58,7 +59,8 @@ const KNOWN = new Set([
 ]);
 
 /** @throws {EtherError} `bad_config`, `layout_required`, `unsupported_feature` */
-export function readEtherConfig(fields: Fields, file: string): EtherConfig {
+export function readEtherConfig({ config, configName: file }: Adapter): EtherConfig {
+  const fields = new Fields(config, "bad_config", file);
   const variant = fields.required("variant", VARIANT);
   const sides = readSides(fields);
   const numBlocks = fields.required("num_blocks", POSITIVE_INTEGER);

@@ -24,7 +24,7 @@ export const etherMethod: Method = {
 };
 
 async function describe(adapter: Adapter): Promise<AdapterDescription> {
-  const config = readEtherConfig(adapter.config, adapter.configName);
+  const config = readEtherConfig(adapter);
   const modules = readModules(adapter, config);
   return {
     facts: {

@@ -7,20 +7,20 @@
 import { vectorByteLength } from "../../kernel/kernel.ts";
 import type { Address, Kernel, LeftUpdate, RightReflection } from "../../kernel/kernel.ts";
 import { elementByteLength, type FloatDtype } from "../../safetensors/dtype.ts";
-import type { Op, Region, TileRows, Workshop } from "../op.ts";
-import { readTensor } from "../read_tensor.ts";
+import { roomFor } from "../arena.ts";
+import type { Op, Region, TensorRef, TileRows, Workshop } from "../op.ts";
 import { type AlongPiece, alongPieces, type DownPiece, downPieces } from "./blocks.ts";
 import type { Blocks, ReflectionSpec } from "./spec.ts";
-import { unitVectors } from "./unit.ts";
+import { toUnitVectors } from "./unit.ts";
 
 /** Bytes that a prepared reflection takes of a kernel's memory, at most. */
 export function reflectionByteLength({ columnCount }: Region, along: Blocks | null, down: Blocks | null): number {
-  const bothVectors = ({ numBlocks, v }: Blocks, stride: number) => numBlocks * stride * (v === null ? 1 : 2);
+  const bothVectors = ({ numBlocks, v }: Blocks, stride: number) => roomFor(numBlocks * stride) * (v === null ? 1 : 2);
   const alongBytes = along === null ? 0 : bothVectors(along, vectorByteLength(along.blockLength));
   if (down === null) return alongBytes;
   const paddedRow = vectorByteLength(columnCount) + 32 * ((along ?? down).numBlocks + 1);
-  return alongBytes + bothVectors(down, 4 * down.blockLength) + 16 * columnCount + 2 * paddedRow +
-    2 * vectorByteLength(columnCount);
+  return alongBytes + bothVectors(down, 4 * down.blockLength) + roomFor(16 * columnCount) + roomFor(2 * paddedRow) +
+    roomFor(2 * vectorByteLength(columnCount));
 }
 
 /** Unit vectors of one side in a kernel's memory. */
@@ -49,14 +49,11 @@ export async function prepareReflection(spec: ReflectionSpec, shop: Workshop, dt
 }
 
 /** Vectors along a row are read lane by lane with the tile: the kernel orders and pads them. */
-async function placeAlong(
-  blocks: Blocks,
-  { kernel, arena, openSource }: Workshop,
-  dtype: FloatDtype,
-): Promise<SideState> {
+async function placeAlong(blocks: Blocks, { kernel, arena, reader }: Workshop, dtype: FloatDtype): Promise<SideState> {
   const stride = vectorByteLength(blocks.blockLength);
-  const place = async (ref: Blocks["u"]) => {
-    const values = unitVectors(await readTensor(openSource, ref), blocks.blockLength);
+  const place = async (ref: TensorRef) => {
+    const values = await reader.read(ref);
+    toUnitVectors(values, blocks.blockLength);
     const address = arena.take(blocks.numBlocks * stride);
     kernel.writeVectors(dtype, address, values, blocks.blockLength);
     return address;
@@ -65,19 +62,16 @@ async function placeAlong(
 }
 
 /** Vectors down the rows are one coefficient a row: plain f32. */
-async function placeDown(blocks: Blocks, { kernel, arena, openSource }: Workshop): Promise<SideState> {
-  const place = async (ref: Blocks["u"]) => {
-    const values = unitVectors(await readTensor(openSource, ref), blocks.blockLength);
+async function placeDown(blocks: Blocks, { kernel, arena, reader }: Workshop): Promise<SideState> {
+  const stride = blocks.blockLength * 4;
+  const place = async (ref: TensorRef) => {
+    const values = await reader.read(ref);
+    toUnitVectors(values, blocks.blockLength);
     const address = arena.take(values.byteLength);
     new Float32Array(kernel.bytes.buffer, address, values.length).set(values);
     return address;
   };
-  return {
-    blocks,
-    stride: blocks.blockLength * 4,
-    u: await place(blocks.u),
-    v: blocks.v === null ? 0 : await place(blocks.v),
-  };
+  return { blocks, stride, u: await place(blocks.u), v: blocks.v === null ? 0 : await place(blocks.v) };
 }
 
 class ReflectionOp implements Op {

@@ -5,8 +5,8 @@
  */
 import type { Address, Kernel } from "../../kernel/kernel.ts";
 import { elementByteLength, type FloatDtype } from "../../safetensors/dtype.ts";
+import { roomFor } from "../arena.ts";
 import type { Op, TileRows, Workshop } from "../op.ts";
-import { readTensor } from "../read_tensor.ts";
 import { alongPieces, downPieces } from "./blocks.ts";
 import { cayley } from "./cayley.ts";
 import type { Blocks, RotationSpec } from "./spec.ts";
@@ -17,9 +17,11 @@ const PANEL_COLUMNS = 512;
 
 /** Bytes that a prepared rotation takes of a kernel's memory, at most. */
 export function rotationByteLength(along: Blocks | null, down: Blocks | null): number {
-  const blockBytes = (blocks: Blocks | null) => blocks === null ? 0 : 4 * blocks.numBlocks * blocks.blockLength ** 2;
+  const blockBytes = (blocks: Blocks | null) =>
+    blocks === null ? 0 : roomFor(4 * blocks.numBlocks * blocks.blockLength ** 2);
   const alongProduct = PANEL_ROWS * (along?.blockLength ?? 0) * 4;
-  return blockBytes(along) + blockBytes(down) + Math.max(alongProduct, PANEL_COLUMNS * (down?.blockLength ?? 0) * 4);
+  const downProduct = PANEL_COLUMNS * (down?.blockLength ?? 0) * 4;
+  return blockBytes(along) + blockBytes(down) + roomFor(Math.max(alongProduct, downProduct));
 }
 
 /** Dense blocks Q in a kernel's memory, f32 `[numBlocks, blockLength, blockLength]`. */
@@ -36,10 +38,10 @@ export async function prepareRotation(spec: RotationSpec, shop: Workshop, dtype:
   return new RotationOp(spec, shop, along, down);
 }
 
-async function place(blocks: Blocks, transposed: boolean, { kernel, arena, openSource }: Workshop): Promise<SideState> {
+async function place(blocks: Blocks, transposed: boolean, { kernel, arena, reader }: Workshop): Promise<SideState> {
   const { numBlocks, blockLength } = blocks;
   const blockSize = blockLength * blockLength;
-  const r = await readTensor(openSource, blocks.u);
+  const r = await reader.read(blocks.u);
   const q = arena.take(numBlocks * blockSize * 4);
   for (let block = 0; block < numBlocks; block++) {
     const values = cayley(r.subarray(block * blockSize, (block + 1) * blockSize), blockLength, transposed);

@@ -1,13 +1,12 @@
 /** Unit vectors from the un-normalised ones that an adapter stores. */
 
 /**
- * û = u/‖u‖ for each of the vectors, f32 `[count, length]` → f32 `[count, length]`.
+ * û = u/‖u‖ for each of the vectors, f32 `[count, length]`, in place.
  *
  * Each is scaled by its largest magnitude before it is squared, so that 1e-30 and 1e30 work; the norm is taken in f64
  * and each value rounded once. No vector may be all zero or hold a NaN or an infinity: {@link checkVectors} comes first.
  */
-export function unitVectors(values: Float32Array, length: number): Float32Array<ArrayBuffer> {
-  const units = new Float32Array(values.length);
+export function toUnitVectors(values: Float32Array, length: number): void {
   for (let start = 0; start < values.length; start += length) {
     let largest = 0;
     for (let i = start; i < start + length; i++) largest = Math.max(largest, Math.abs(values[i]!));
@@ -17,9 +16,8 @@ export function unitVectors(values: Float32Array, length: number): Float32Array<
       squares += scaled * scaled;
     }
     const norm = Math.sqrt(squares);
-    for (let i = start; i < start + length; i++) units[i] = values[i]! / largest / norm;
+    for (let i = start; i < start + length; i++) values[i] = values[i]! / largest / norm;
   }
-  return units;
 }
 
 /** What {@link checkVectors} finds first, or null. */
