@@ -5,10 +5,9 @@
  */
 import { parseArgs } from "node:util";
 import { formatTable } from "../commands/table.ts";
-import { run } from "./merge.ts";
+import { mergeCommand, run } from "./merge.ts";
 import { writeAdapter, writeModel } from "./synthetic_model.ts";
 
-const CLI = new URL("../cli.ts", import.meta.url).pathname;
 const SIZES = [0.5e9, 4e9];
 
 /** Merges each size with one and with two workers, and prints the peaks. */
@@ -35,7 +34,7 @@ async function peaksFor(folder: string, size: number): Promise<string[][]> {
     for (const workers of ["1", "2"]) {
       const output = `${folder}/output`;
       const { peakBytes } = await run([
-        ...[Deno.execPath(), "run", "--allow-read", "--allow-write", "--allow-env=INIT_CWD,NO_COLOR", CLI, "merge"],
+        ...mergeCommand(),
         ...["--base", base, "--adapter", adapter, "--output", output, "--workers", workers, "-q"],
       ]);
       await Deno.remove(output, { recursive: true });

@@ -50,7 +50,7 @@ export async function mergeToFolder(
   } catch (error) {
     await output.discard();
     if (signal?.aborted) throw new EtherError("interrupted", "stopped; nothing is left behind", { cause: error });
-    throw error;
+    throw output.inItsPlace(error);
   } finally {
     for (const runner of runners) await runner.close();
   }

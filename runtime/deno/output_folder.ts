@@ -145,6 +145,14 @@ export class OutputFolder implements MergeOutput {
     }
   }
 
+  /** An error about a file of the unfinished folder, which is gone by then, names the file of the output. */
+  inItsPlace(error: unknown): unknown {
+    if (!(error instanceof EtherError) || !error.file?.startsWith(`${this.#partial}/`)) return error;
+    const { message, tensor, field, hint, cause } = error;
+    const file = this.#name + error.file.slice(this.#partial.length);
+    return new EtherError(error.code, message, { file, tensor, field, hint, cause });
+  }
+
   /** A crash while an old output was replaced left one of the two complete. */
   async #recover(): Promise<void> {
     const replaced = this.#path + REPLACED;

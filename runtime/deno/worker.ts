@@ -1,5 +1,6 @@
 /** A thread with a kernel and file handles of its own: runs one task after another until it is terminated. */
 import { EtherError } from "../error.ts";
+import { freeArray } from "../execute/free_array.ts";
 import type { Engine } from "../execute/engine.ts";
 import { fileEngine } from "./file_engine.ts";
 import type { WorkerReply, WorkerRequest } from "./worker_protocol.ts";
@@ -9,7 +10,7 @@ const REPORT_BYTES = 4 << 20;
 
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
-  postMessage(reply: WorkerReply): void;
+  postMessage(reply: WorkerReply, transfer?: ArrayBuffer[]): void;
 };
 let engine: Engine | null = null;
 
@@ -29,9 +30,12 @@ scope.onmessage = async ({ data }) => {
       if (unreported >= REPORT_BYTES) report();
     });
     if (unreported > 0) report();
-    scope.postMessage({ kind: "result", result });
+    scope.postMessage({ kind: "result", result }, "sketch" in result ? [result.sketch.buffer] : []);
   } catch (error) {
     scope.postMessage({ kind: "error", error: describeError(error) });
+  } finally {
+    // They were copied for this thread alone.
+    if ("sketches" in data.task) { for (const { sketch } of data.task.sketches) freeArray(sketch); }
   }
 };
 

@@ -1,7 +1,7 @@
 /** Runs independent tasks on whoever is free. */
 import type { Runner, Task, TaskResult } from "./task.ts";
 
-/** Results in the order of the tasks. The first error ends it, after the running tasks have ended. */
+/** Results in the order of the tasks. The first error ends it and is thrown, after the running tasks have ended. */
 export async function runAll<T extends Task>(
   tasks: readonly T[],
   runners: readonly Runner[],
@@ -10,21 +10,19 @@ export async function runAll<T extends Task>(
 ): Promise<TaskResult<T>[]> {
   const results = new Array<TaskResult<T>>(tasks.length);
   let next = 0;
-  let failed = false;
+  let failure: { readonly error: unknown } | null = null;
   const serve = async (runner: Runner) => {
-    while (next < tasks.length && !failed) {
+    while (next < tasks.length && failure === null) {
       const index = next++;
       try {
         signal?.throwIfAborted();
         results[index] = await runner.run(tasks[index]!, onBytes);
       } catch (error) {
-        failed = true;
-        throw error;
+        failure ??= { error };
       }
     }
   };
-  const outcomes = await Promise.allSettled(runners.map(serve));
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failure !== undefined) throw failure.reason;
+  await Promise.all(runners.map(serve));
+  if (failure !== null) throw (failure as { readonly error: unknown }).error;
   return results;
 }

@@ -135,7 +135,9 @@ export class Engine implements Runner {
   async #sum(task: SumTask): Promise<TaskResult<SumTask>> {
     const span = this.#assignment.files[task.file]!.spans[task.span] as TensorSpan;
     const transform = await this.#prepare(span, task.sketches);
-    return { sketch: await transform.sumSpan(task.stage, task.op, task.rows) };
+    const sketch = new Float64Array(span.stages[task.stage]![task.op]!.sketchLength);
+    await transform.addSpan(task.stage, task.op, task.rows, sketch);
+    return { sketch };
   }
 
   async #digest(task: DigestTask, onBytes: OnBytes): Promise<TaskResult<DigestTask>> {

@@ -39,8 +39,11 @@ export function tileByteLengthWithin(plan: MergePlan, workerCount: number, maxBy
   });
 }
 
-/** A bound from above: the Ops' state, and for each level of reading a tile with its decoded form and its sums. */
-function spanByteLength(span: TensorSpan, tileByteLength: number): number {
+/**
+ * Bytes of a kernel's memory that one tensor takes at most: the Ops' state, and for each level of reading a tile with its
+ * decoded form and its sums.
+ */
+export function spanByteLength(span: TensorSpan, tileByteLength: number): number {
   const specs = span.stages.flat();
   const rows = widestTile(span, tileByteLength);
   const elementBytes = Math.max(elementByteLength(span.sourceDtype), elementByteLength(span.dtype));

@@ -1,5 +1,6 @@
 /** Hands steps to runners, each as soon as what it waits for is there. */
 import { EtherError } from "../error.ts";
+import { freeArray } from "./free_array.ts";
 import type { GroupId, GroupSteps, Step, Steps } from "./steps.ts";
 import type { KnownSketch, Runner, Task, TaskResult } from "./task.ts";
 
@@ -129,6 +130,7 @@ class StepRun {
     const total = new Float64Array(group.steps.sketchLength);
     for (const values of group.parts) {
       for (let i = 0; i < total.length; i++) total[i]! += values![i]!;
+      freeArray(values!);
     }
     group.sketch = total;
     group.parts.length = 0;
@@ -137,6 +139,8 @@ class StepRun {
   /** A sketch that no step wants any more is dropped: memory stays flat however many tensors there are. */
   #release(id: GroupId): void {
     const group = this.#groups.get(id)!;
-    if (--group.wanted === 0) this.#groups.delete(id);
+    if (--group.wanted > 0) return;
+    freeArray(group.sketch!);
+    this.#groups.delete(id);
   }
 }

@@ -14,7 +14,7 @@ import { groupSpans, regionRuns, segmentRows, storedRuns } from "./segments.ts";
 import { SketchCache, type SketchKey, sketchKey } from "./sketches.ts";
 
 /** Where one tensor's sketches may stay while its rows go by. */
-const SKETCH_CACHE_BYTES = 4 << 20;
+const SKETCH_CACHE_BYTES = 1 << 20;
 
 /** A group of up to this many tiles is taken as one, so that it is read once. */
 const RESIDENT_TILES = 4;
@@ -63,6 +63,8 @@ export class TensorTransform {
   readonly #tileByteLength: number;
   readonly #tileRows: number;
   readonly #sketches = new SketchCache(SKETCH_CACHE_BYTES);
+  /** Made elsewhere, and not ours to overwrite. */
+  readonly #known = new Map<SketchKey, Float64Array>();
   /** Room for the sketch of a group that lies in the tile: nobody needs it again. */
   readonly #passingSketches = new Map<Op, Float64Array>();
   readonly #signal: AbortSignal | undefined;
@@ -106,7 +108,7 @@ export class TensorTransform {
 
   /** Takes a sketch that was made elsewhere. */
   addSketch(key: SketchKey, sketch: Float64Array): void {
-    this.#sketches.set(key, sketch);
+    this.#known.set(key, sketch);
   }
 
   /** Computes bytes `[start, end)` of the tensor's output, and gives them away piece by piece, in order. */
@@ -130,8 +132,8 @@ export class TensorTransform {
     }
   }
 
-  /** Sums one span of a group: the rows as the earlier stages leave them. */
-  async sumSpan(stage: number, opIndex: number, rows: RowRun): Promise<Float64Array<ArrayBuffer>> {
+  /** Adds the sums of one span of a group to a sketch: of the rows as the earlier stages leave them. */
+  async addSpan(stage: number, opIndex: number, rows: RowRun, sketch: Float64Array): Promise<void> {
     const op = this.#stages[stage]![opIndex]!;
     const mark = this.#shop.arena.mark();
     const sums = this.#startSums(op.spec);
@@ -151,9 +153,8 @@ export class TensorTransform {
         done += count;
       }
     }
-    const sketch = this.#sumsView(sums, op.spec).slice();
+    addInto(sketch, this.#sumsView(sums, op.spec));
     this.#shop.arena.release(mark);
-    return sketch;
   }
 
   /** Where the next tile ends: whole groups of the first stage while they fit, so that they are summed where they lie. */
@@ -261,10 +262,10 @@ export class TensorTransform {
     const { spec } = this.#stages[stage]![opIndex]!;
     if (piece.count === spec.groupRows) return this.#sketchInTile(this.#stages[stage]![opIndex]!, group, tile, piece);
     const key = sketchKey(stage, opIndex, group);
-    const known = this.#sketches.get(key);
+    const known = this.#known.get(key) ?? this.#sketches.get(key);
     if (known !== undefined) return known;
-    const sketch = new Float64Array(spec.sketchLength);
-    for (const span of groupSpans(spec, group)) addInto(sketch, await this.sumSpan(stage, opIndex, span));
+    const sketch = this.#sketches.take(spec.sketchLength);
+    for (const span of groupSpans(spec, group)) await this.addSpan(stage, opIndex, span, sketch);
     this.#sketches.set(key, sketch);
     return sketch;
   }

@@ -13,7 +13,13 @@ import type { FloatDtype } from "../safetensors/dtype.ts";
 /** A byte offset into a kernel's memory; 0 stands for "none". */
 export type Address = number;
 
-/** Right part: w ← w − alpha·(w·û)û + beta·(w·v̂)v̂ for each chunk w of each row. */
+/**
+ * Right part: w ← w − alpha·(w·û)û + beta·(w·v̂)v̂ for each chunk w of each row. alpha and beta are rounded to f32; the
+ * vectors are of norm 1, or zero.
+ *
+ * A chunk of a row is done in f64 where alpha·(w·û) or beta·(w·v̂) is not finite (so also where an element is not) or
+ * too large for the f32 path: not below 2^125, or 2^40 for F16.
+ */
 export interface RightReflection {
   /** The first chunk's û, written by {@link Kernel.writeVectors}. */
   readonly u: Address;
@@ -25,7 +31,10 @@ export interface RightReflection {
   readonly beta: number;
 }
 
-/** Left part: w[i,j] ← w[i,j] − p[i]·s[j] + q[i]·t[j], where s and t were made by {@link Kernel.prepareSums}. */
+/**
+ * Left part: w[i,j] ← w[i,j] − p[i]·s[j] + q[i]·t[j], where s and t were made by {@link Kernel.prepareSums} from sums over
+ * all the rows of the block: an element that is not finite has then made `exact` true. |p[i]| and |q[i]| are at most 1.
+ */
 export interface LeftUpdate {
   /** ũ of the tile's rows, f32 `[rowCount]`. */
   readonly p: Address;
@@ -34,7 +43,7 @@ export interface LeftUpdate {
   /** The scaled sums for `p`, and for `q` (0 where `q` is 0). */
   readonly s: Address;
   readonly t: Address;
-  /** The same in f64, `[chunkCount · chunkLength]`, read where f32 cannot hold a value. */
+  /** The same in f64, `[chunkCount · chunkLength]`, read where f32 cannot hold a value; `t64` is 0 where `q` is. */
   readonly s64: Address;
   readonly t64: Address;
   /** True where {@link Kernel.prepareSums} said so: the whole tile is done in f64. */
@@ -125,7 +134,10 @@ export interface Kernel {
   /** Transforms the rows of a tile in place, right and left part together, with one rounding. */
   transformRows(job: RowsJob): void;
 
-  /** Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`. */
+  /**
+   * Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`: a sum in f32, or in f64 for all columns if
+   * a sum is not finite. The result depends on how rows are cut into segments: callers cut by the shape alone.
+   */
   reduceRows(job: ReduceJob): void;
 
   /** Reflects, scales and converts finished sums. True: they do not fit f32, and {@link LeftUpdate.exact} must be set. */
@@ -134,11 +146,14 @@ export interface Kernel {
   /** C = A·B; a row of C with a value that f32 could not hold is computed again in f64. */
   matmul(job: MatmulJob): void;
 
-  /** Converts `count` elements to f32. Exact. `source` and `target` do not overlap, unless they are equal and F32. */
+  /**
+   * Converts `count` elements to f32. Exact; a NaN keeps its sign and payload. `source` and `target` do not overlap,
+   * unless they are equal and F32.
+   */
   decode(dtype: FloatDtype, source: Address, count: number, target: Address): void;
 
   /**
-   * Rounds `count` f32 values to nearest even; a NaN becomes 0x7fc00000, 0x7fc0 or 0x7e00.
+   * Rounds `count` f32 values to nearest even; a NaN becomes 0x7fc00000, 0x7fc0 or 0x7e00. `target` may be `source`.
    *
    * @returns how many finite values became infinite
    */

@@ -1,6 +1,6 @@
 /** The kernel in WASM SIMD: `assembly/`, one instance and one memory each. */
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import { KERNEL_BYTES } from "./generated.ts";
+import { kernelBytes } from "./generated.ts";
 import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
 import { toLanes } from "./lanes.ts";
 
@@ -28,7 +28,7 @@ let compiled: WebAssembly.Module | undefined;
 
 /** The compiled module, the same one each time; it can be posted to workers. */
 export function kernelModule(): WebAssembly.Module {
-  return compiled ??= new WebAssembly.Module(KERNEL_BYTES);
+  return compiled ??= new WebAssembly.Module(kernelBytes());
 }
 
 /** The kernel in WASM SIMD. */

@@ -53,7 +53,8 @@ export function parseManifest(bytes: Uint8Array, file: string): FileDigest[] {
     const path = output.required("path", STRING);
     const parts = path.split("/");
     if (parts.some((part) => part === "" || part === "." || part === "..")) output.fail("path", "leaves the folder");
-    const sha256 = output.optional("sha256", STRING);
-    return { path, size: output.required("size", INTEGER), digest, sha256 };
+    const size = output.required("size", INTEGER);
+    if (size < 0) output.fail("size", `${size} bytes`);
+    return { path, size, digest, sha256: output.optional("sha256", STRING) };
   });
 }

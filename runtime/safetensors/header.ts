@@ -20,6 +20,7 @@ export interface SafetensorsHeader {
   readonly headerLength: number;
   /** In the order of their bytes; at one place those of no bytes come first, in the header's order. */
   readonly tensors: readonly TensorInfo[];
+  /** The tensors by name. */
   readonly byName: ReadonlyMap<string, TensorInfo>;
   /** `__metadata__` in its order; null where it is absent or null, which mean the same. */
   readonly metadata: ReadonlyMap<string, string> | null;

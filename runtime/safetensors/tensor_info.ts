@@ -2,7 +2,9 @@ import type { Dtype } from "./dtype.ts";
 
 /** One tensor of a file. Every number is exact: what passed the reader's checks fits the file. */
 export interface TensorInfo {
+  /** Any text but `__metadata__`. */
   readonly name: string;
+  /** One of the format's dtypes. */
   readonly dtype: Dtype;
   /** As torch has it: a linear weight is `[out, in]`. Rounded where {@link exactShape} is there. */
   readonly shape: readonly number[];
@@ -13,6 +15,7 @@ export interface TensorInfo {
   readonly exactShape?: readonly bigint[];
   /** Where the first byte lies in the file. */
   readonly offset: number;
+  /** How many bytes it takes. */
   readonly byteLength: number;
 }
 
