@@ -6,13 +6,13 @@ import { isF16, isF32 } from "./types";
 /** Exact: the bits of infinities and NaNs are moved like any others. */
 export function decodeArray<D>(source: usize, length: usize, target: usize): void {
   if (isF32<D>()) return memory.copy(target, source, 4 * length);
-  const k0 = constant<D>(0), k1 = constant<D>(1), k10 = isF16<D>() ? constant<D>(10) : k0;
-  const exponent = constant<D>(3), limit = f32x4.splat(65536);
+  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
+  const exponent = v128.load(CONSTANTS), limit = v128.load(CONSTANTS + 64); // every F16 is below 65520
   for (let groups = length >> 3; groups; --groups) {
     const raw = v128.load(source);
-    let x = first<D>(raw, k0, k1, k10), y = second<D>(raw, source, k0, k1);
+    let x = first<D>(raw, k0, k1, k8), y = second<D>(raw, source, k0, k1);
     if (isF16<D>()) {
-      // An infinity or NaN came out as 65536 or more, with the right sign and mantissa: its exponent is missing.
+      // An infinity or NaN came out as 65536 or more, with the right sign and mantissa: only the exponent is wrong.
       x = v128.or(x, v128.and(exponent, f32x4.ge(f32x4.abs(x), limit)));
       y = v128.or(y, v128.and(exponent, f32x4.ge(f32x4.abs(y), limit)));
     }
@@ -33,38 +33,46 @@ export function decodeArray<D>(source: usize, length: usize, target: usize): voi
   return reinterpret<u32>(decode<D>(address));
 }
 
+// Opaque, as those of `group.ts`.
+const CONSTANTS = memory.data<u32>([
+  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, // infinity
+  0x7fc00000, 0x7fc00000, 0x7fc00000, 0x7fc00000, // NaN
+  0x7f7f8000, 0x7f7f8000, 0x7f7f8000, 0x7f7f8000, // the least number that is infinite as BF16
+  0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0, 0x7fc07fc0, // NaN as BF16
+  0x477ff000, 0x477ff000, 0x477ff000, 0x477ff000, // 65520, the least number that is infinite as F16
+  0x7e007e00, 0x7e007e00, 0x7e007e00, 0x7e007e00, // NaN as F16
+], 16);
+
 /** Rounds to nearest even, NaNs to the canonical one; returns how many finite values became infinite. */
 export function encodeArray<D>(source: usize, length: usize, target: usize): u32 {
   const k1 = constant<D>(1), k2 = constant<D>(2), k3 = constant<D>(3), k4 = constant<D>(4);
-  const k5 = constant<D>(5), k6 = constant<D>(6), k7 = constant<D>(7), k8 = constant<D>(8);
-  const k9 = constant<D>(9);
-  // In bits without the sign: the least value that rounds to infinity, less one; and infinity.
-  const size = i32x4.splat(0x7fffffff), infinity = i32x4.splat(0x7f800000);
-  const largest = i32x4.splat(isF16<D>() ? 0x477fefff : 0x7f7f7fff);
+  const k5 = constant<D>(5), k6 = constant<D>(6), k7 = constant<D>(7);
+  const infinity = v128.load(CONSTANTS);
+  const large = v128.load(CONSTANTS + (isF16<D>() ? 64 : 32)), minusLarge = f32x4.neg(large);
+  const nan = v128.load(CONSTANTS + (isF32<D>() ? 16 : isF16<D>() ? 80 : 48));
   const zero = i32x4.splat(0);
-  let overflows = zero;
+  let overflows = zero; // in lanes
   for (let groups = length >> 3; groups; --groups) {
-    const x = v128.load(source), y = v128.load(source, 16);
-    const sizeX = v128.and(x, size), sizeY = v128.and(y, size);
-    const nanX = i32x4.gt_s(sizeX, infinity), nanY = i32x4.gt_s(sizeY, infinity);
+    let x = v128.load(source), y = v128.load(source, 16);
+    const numberX = f32x4.eq(x, x), numberY = f32x4.eq(y, y);
     if (isF32<D>()) {
-      const nan = i32x4.splat(0x7fc00000);
-      v128.store(target, v128.bitselect(nan, x, nanX));
-      v128.store(target, v128.bitselect(nan, y, nanY), 16);
+      v128.store(target, v128.bitselect(x, nan, numberX));
+      v128.store(target, v128.bitselect(y, nan, numberY), 16);
     } else {
-      overflows = i32x4.sub(overflows, v128.and(i32x4.gt_s(sizeX, largest), i32x4.lt_s(sizeX, infinity)));
-      overflows = i32x4.sub(overflows, v128.and(i32x4.gt_s(sizeY, largest), i32x4.lt_s(sizeY, infinity)));
-      // NaNs are zeros to the codec, and their codes are put in afterwards.
-      let realX = v128.andnot(x, nanX), realY = v128.andnot(y, nanY);
-      if (isF16<D>()) { // the codec's range
-        realX = f32x4.pmax(f32x4.pmin(realX, f32x4.splat(65536)), f32x4.splat(-65536));
-        realY = f32x4.pmax(f32x4.pmin(realY, f32x4.splat(65536)), f32x4.splat(-65536));
+      // A comparison gives -1 where it holds.
+      const sizeX = f32x4.abs(x), sizeY = f32x4.abs(y);
+      overflows = i32x4.sub(overflows, i32x4.add(f32x4.ge(sizeX, large), f32x4.ge(sizeY, large)));
+      overflows = i32x4.add(overflows, i32x4.add(f32x4.eq(sizeX, infinity), f32x4.eq(sizeY, infinity)));
+      // NaNs are zeros to the codec; their codes are put in afterwards.
+      x = v128.and(x, numberX), y = v128.and(y, numberY);
+      if (isF16<D>()) { // into the codec's range
+        x = f32x4.pmax(minusLarge, f32x4.pmin(large, x));
+        y = f32x4.pmax(minusLarge, f32x4.pmin(large, y));
       }
-      const a = i32x4.shuffle(realX, realY, 0, 2, 4, 6), b = i32x4.shuffle(realX, realY, 1, 3, 5, 7);
-      storeGroup<D>(target, a, b, k1, k2, k3, k4, k5, k6, k7, k8, k9);
-      const nans = i16x8.narrow_i32x4_s(nanX, nanY);
-      const nan = i16x8.splat(isF16<D>() ? 0x7e00 : 0x7fc0);
-      v128.store(target, v128.or(v128.load(target), v128.and(nans, nan)));
+      const a = i32x4.shuffle(x, y, 0, 2, 4, 6), b = i32x4.shuffle(x, y, 1, 3, 5, 7);
+      storeGroup<D>(target, a, b, k1, k2, k3, k4, k5, k6, k7);
+      const numbers = i16x8.narrow_i32x4_s(numberX, numberY);
+      v128.store(target, v128.or(v128.load(target), v128.andnot(nan, numbers)));
     }
     source += 32;
     target += 8 * sizeof<D>();
@@ -73,8 +81,8 @@ export function encodeArray<D>(source: usize, length: usize, target: usize): u32
     i32x4.extract_lane(overflows, 2) + i32x4.extract_lane(overflows, 3);
   for (length &= 7; length; --length) {
     const value = load<f32>(source);
-    const bits = reinterpret<u32>(value) & 0x7fffffff;
-    if (!isF32<D>() && bits > <u32>(isF16<D>() ? 0x477fefff : 0x7f7f7fff) && bits < 0x7f800000) ++total;
+    const size = abs(value);
+    if (!isF32<D>() && size >= f32x4.extract_lane(large, 0) && size < Infinity) ++total;
     encode<D>(target, value);
     source += 4;
     target += sizeof<D>();

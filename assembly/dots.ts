@@ -16,7 +16,7 @@ const SEGMENT: usize = 512;
  * @param stride bytes from row to row
  */
 export function dots<D, Rows>(w: usize, stride: usize, n: usize, u: usize): v128 {
-  const k0 = constant<D>(0), k1 = constant<D>(1), k10 = isF16<D>() ? constant<D>(10) : k0;
+  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
   let w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   let t0 = f32x4.splat(0), t1 = t0, t2 = t0, t3 = t0, t4 = t0, t5 = t0, t6 = t0, t7 = t0;
   let largest = t0; // the largest code, without its sign
@@ -28,20 +28,20 @@ export function dots<D, Rows>(w: usize, stride: usize, n: usize, u: usize): v128
       for (; groups; --groups) {
         const ua = v128.load(u), ub = v128.load(u, 16);
         const r0 = v128.load(w0);
-        p0 = f32x4.add(p0, f32x4.mul(first<D>(r0, k0, k1, k10), ua));
+        p0 = f32x4.add(p0, f32x4.mul(first<D>(r0, k0, k1, k8), ua));
         p1 = f32x4.add(p1, f32x4.mul(second<D>(r0, w0, k0, k1), ub));
         if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r0, 1));
         if (count<Rows>() == 4) {
           const r1 = v128.load(w1);
-          p2 = f32x4.add(p2, f32x4.mul(first<D>(r1, k0, k1, k10), ua));
+          p2 = f32x4.add(p2, f32x4.mul(first<D>(r1, k0, k1, k8), ua));
           p3 = f32x4.add(p3, f32x4.mul(second<D>(r1, w1, k0, k1), ub));
           if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r1, 1));
           const r2 = v128.load(w2);
-          p4 = f32x4.add(p4, f32x4.mul(first<D>(r2, k0, k1, k10), ua));
+          p4 = f32x4.add(p4, f32x4.mul(first<D>(r2, k0, k1, k8), ua));
           p5 = f32x4.add(p5, f32x4.mul(second<D>(r2, w2, k0, k1), ub));
           if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r2, 1));
           const r3 = v128.load(w3);
-          p6 = f32x4.add(p6, f32x4.mul(first<D>(r3, k0, k1, k10), ua));
+          p6 = f32x4.add(p6, f32x4.mul(first<D>(r3, k0, k1, k8), ua));
           p7 = f32x4.add(p7, f32x4.mul(second<D>(r3, w3, k0, k1), ub));
           if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r3, 1));
           w1 += tileGroup<D>();

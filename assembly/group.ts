@@ -3,7 +3,7 @@
 //
 //   dtype      first v128        second v128
 //   F32        e0 e1 e2 e3       e4 e5 e6 e7
-//   BF16, F16  e0 e2 e4 e6       e1 e3 e5 e7     even and odd codes: they split by shifts and masks, without shuffles
+//   BF16, F16  e0 e2 e4 e6       e1 e3 e5 e7     even and odd codes: shifts and masks split them, without shuffles
 //
 // The functions here take only finite elements (encode: also infinite ones); the loops make sure of that.
 import { isBF16, isF16, isF32 } from "./types";
@@ -24,15 +24,13 @@ const CONSTANTS = memory.data<u32>([
   // F16
   0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000, //    0  sign, exponent and mantissa, moved to where f32 has them
   0x77800000, 0x77800000, 0x77800000, 0x77800000, //    1  2^112, the difference of the exponents' biases
-  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, //    2  all but the sign
-  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, //    3  the exponent
-  0x38800000, 0x38800000, 0x38800000, 0x38800000, //    4  2^-14, the least normal f16
-  0x06800000, 0x06800000, 0x06800000, 0x06800000, //    5  13 in the exponent
-  0x00080001, 0x00080001, 0x00080001, 0x00080001, //    6  1 times the lower half, 8 times the upper
-  0xf800f800, 0xf800f800, 0xf800f800, 0xf800f800, //    7  126 in the code's exponent, mod 2^16
-  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00, //    8  infinity
-  0x80008000, 0x80008000, 0x80008000, 0x80008000, //    9  the sign of each code
-  0x00002000, 0x00002000, 0x00002000, 0x00002000, //   10  2^13 times the lower half
+  0x80008000, 0x80008000, 0x80008000, 0x80008000, //    2  the sign, in the upper half of an f32
+  0x7f807f80, 0x7f807f80, 0x7f807f80, 0x7f807f80, //    3  the exponent, in the upper half of an f32
+  0x38803880, 0x38803880, 0x38803880, 0x38803880, //    4  113, the exponent of the least normal F16, there
+  0x3f003f00, 0x3f003f00, 0x3f003f00, 0x3f003f00, //    5  126: back again, and 13 more
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000, //    6  the upper half of an f32
+  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00, //    7  the code of infinity
+  0x00002000, 0x00002000, 0x00002000, 0x00002000, //    8  2^13 times the even code
 ], 16);
 
 /** The codec's constant `k`; an index that the dtype does not have gives some value that nobody uses. */
@@ -43,13 +41,13 @@ const CONSTANTS = memory.data<u32>([
 }
 
 // F16 is decoded by moving the code to where f32 has its exponent and mantissa, and multiplying by the difference of
-// the biases. That is exact, also for subnormals, and wrong (finite) for infinities and NaNs. The even code is moved, and
-// its sign spread, by one product of 16-bit numbers.
+// the biases. That is exact, also for subnormals, and wrong (finite) for infinities and NaNs. The even code is moved,
+// and its sign spread, by one product of 16-bit numbers.
 
 /** The first f32 vector of a group whose first 16 bytes are `raw`. */
-@inline export function first<D>(raw: v128, k0: v128, k1: v128, k10: v128): v128 {
+@inline export function first<D>(raw: v128, k0: v128, k1: v128, k8: v128): v128 {
   if (isF32<D>()) return raw;
-  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(raw, k10), k0), k1);
+  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(raw, k8), k0), k1);
   return i32x4.shl(raw, 16);
 }
 
@@ -63,13 +61,13 @@ const CONSTANTS = memory.data<u32>([
 /** Rounds a group to nearest even and stores it. F16: values below 2^47, see packF16. */
 @inline export function storeGroup<D>(
   address: usize, a: v128, b: v128,
-  k1: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128, k8: v128, k9: v128,
+  k1: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128,
 ): void {
   if (isF32<D>()) {
     v128.store(address, a);
     v128.store(address, b, 16);
   } else if (isF16<D>()) {
-    v128.store(address, packF16(a, b, k2, k3, k4, k5, k6, k7, k8, k9));
+    v128.store(address, packF16(a, b, k2, k3, k4, k5, k6, k7));
   } else {
     v128.store(address, packBF16(a, b, k1));
   }
@@ -85,20 +83,20 @@ const CONSTANTS = memory.data<u32>([
   return i16x8.sub(codes, i16x8.shr_s(i16x8.sub_sat_u(rest, even), 15));
 }
 
-// The FP adder rounds: the ruler, 2^13 above the number's exponent, has the f16's last place as its own last place, so
-// that the sum has the mantissa, rounded to nearest even, in its lower half, and 13 plus the exponent in its upper half;
-// there is one ruler for all subnormals. One product of 16-bit numbers puts the exponent where the code has it and adds
-// the mantissa, whose highest bit carries into it. Up to 2^47 the code is right but for being too large to be finite.
+// The FP adder rounds. Its ruler is a power of two, 2^13 above the number's exponent and of its sign; the ruler's last
+// place is the F16's, so that the sum holds the mantissa, rounded to nearest even, in its lowest bits. There is one
+// ruler for all subnormals. The upper halves of all eight numbers make the rulers, and the exponents of the codes, into
+// which the mantissa's highest bit carries. Up to 2^47 a code is right but for being too large to be finite.
 @inline function packF16(
-  a: v128, b: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128, k8: v128, k9: v128,
+  a: v128, b: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128,
 ): v128 {
-  const sizeA = v128.and(a, k2), sizeB = v128.and(b, k2);
-  const rulerA = i32x4.add(i32x4.max_s(v128.and(a, k3), k4), k5);
-  const rulerB = i32x4.add(i32x4.max_s(v128.and(b, k3), k4), k5);
-  const codesA = i32x4.dot_i16x8_s(f32x4.add(sizeA, rulerA), k6);
-  const codesB = i32x4.dot_i16x8_s(f32x4.add(sizeB, rulerB), k6);
-  const codes = i16x8.min_u(i16x8.sub(evenOdd(codesA, i32x4.shl(codesB, 16)), k7), k8);
-  return v128.or(codes, v128.and(evenOdd(i32x4.shr_u(a, 16), b), k9));
+  const upper = evenOdd(i32x4.shr_u(a, 16), b);
+  const signs = v128.and(upper, k2);
+  const exponents = i16x8.sub_sat_u(v128.and(upper, k3), k4);
+  const rulers = i16x8.add(v128.or(exponents, signs), k5);
+  const sumA = f32x4.add(a, i32x4.shl(rulers, 16)), sumB = f32x4.add(b, v128.and(rulers, k6));
+  const codes = i16x8.add(evenOdd(sumA, i32x4.shl(sumB, 16)), i16x8.shl(exponents, 3));
+  return v128.or(i16x8.min_u(codes, k7), signs);
 }
 
 /** Even 16-bit lanes of a, odd ones of b. */

@@ -50,8 +50,11 @@ export function prepareSums(
   dtype: i32, sums: usize, chunkCount: usize, chunkLength: usize,
   u: usize, v: usize, vectorStride: usize, alpha: f32, beta: f32, scale: f64, target: usize,
 ): bool {
-  if (dtype == DTYPE_F32) return prepare<F32>(sums, chunkCount, chunkLength, u, v, vectorStride, alpha, beta, scale, target);
-  if (dtype == DTYPE_BF16) return prepare<BF16>(sums, chunkCount, chunkLength, u, v, vectorStride, alpha, beta, scale, target);
+  if (dtype == DTYPE_F32) {
+    return prepare<F32>(sums, chunkCount, chunkLength, u, v, vectorStride, alpha, beta, scale, target);
+  } else if (dtype == DTYPE_BF16) {
+    return prepare<BF16>(sums, chunkCount, chunkLength, u, v, vectorStride, alpha, beta, scale, target);
+  }
   return prepare<F16>(sums, chunkCount, chunkLength, u, v, vectorStride, alpha, beta, scale, target);
 }
 

@@ -1,8 +1,8 @@
 // a[j] = Σ p[i]·w[i,j] over a segment of rows, then sums[j] += a[j] in f64; the same for q in the same pass.
 //
-// Four rows at a time, so that each load and store of a[j] serves four multiplications; the chain a + p0·w0 + p1·w1 + …
-// is that of one row at a time. Whole rows are swept, without tiles of columns: a stride of a power of two would
-// defeat the cache.
+// Whole rows are swept, without tiles of columns, and one after the other: memory likes one long stream best, and a
+// stride of a power of two, which rows beside each other have, worst. With q there is twice the arithmetic, and four
+// rows at a time win: each load and store of a[j] then serves four rows. The chain a + p0·w0 + p1·w1 + … is the same.
 import { decode } from "./element";
 import { constant, first, lane, second, tileGroup, VECTOR_GROUP } from "./group";
 import { TAIL_STRIDE, TAILS, takeTails } from "./tails";
@@ -36,7 +36,7 @@ function sweep<D, Vectors>(
   let largest = f32x4.splat(0);
   memory.fill(a, 0, count<Vectors>() * sumsBytes);
   while (rowCount) {
-    const four = count<Vectors>() == 2 && rowCount >= 4;
+    const four: bool = count<Vectors>() == 2 && rowCount >= 4;
     const block: usize = four ? 4 : 1;
     largest = four
       ? addRows<D, Four, Vectors>(tile, rowStride, groups, p, q, a, a + sumsBytes, largest)
@@ -60,7 +60,7 @@ function sweep<D, Vectors>(
 function addRows<D, Rows, Vectors>(
   w: usize, stride: usize, groups: usize, p: usize, q: usize, a: usize, b: usize, largest: v128,
 ): v128 {
-  const k0 = constant<D>(0), k1 = constant<D>(1), k10 = isF16<D>() ? constant<D>(10) : k0;
+  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
   const zero = f32x4.splat(0);
   const four = count<Rows>() == 4, pair = count<Vectors>() == 2;
   const p0 = v128.load32_splat(p), p1 = four ? v128.load32_splat(p, 4) : zero;
@@ -70,7 +70,7 @@ function addRows<D, Rows, Vectors>(
   let w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   for (; groups; --groups) {
     const r0 = v128.load(w0);
-    let x = first<D>(r0, k0, k1, k10), y = second<D>(r0, w0, k0, k1);
+    let x = first<D>(r0, k0, k1, k8), y = second<D>(r0, w0, k0, k1);
     let a0 = f32x4.add(v128.load(a), f32x4.mul(x, p0)), a1 = f32x4.add(v128.load(a, 16), f32x4.mul(y, p0));
     let b0 = zero, b1 = zero;
     if (count<Vectors>() == 2) {
@@ -80,17 +80,17 @@ function addRows<D, Rows, Vectors>(
     if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r0, 1));
     if (count<Rows>() == 4) {
       const r1 = v128.load(w1);
-      x = first<D>(r1, k0, k1, k10), y = second<D>(r1, w1, k0, k1);
+      x = first<D>(r1, k0, k1, k8), y = second<D>(r1, w1, k0, k1);
       a0 = f32x4.add(a0, f32x4.mul(x, p1)), a1 = f32x4.add(a1, f32x4.mul(y, p1));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q1)), b1 = f32x4.add(b1, f32x4.mul(y, q1));
       if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r1, 1));
       const r2 = v128.load(w2);
-      x = first<D>(r2, k0, k1, k10), y = second<D>(r2, w2, k0, k1);
+      x = first<D>(r2, k0, k1, k8), y = second<D>(r2, w2, k0, k1);
       a0 = f32x4.add(a0, f32x4.mul(x, p2)), a1 = f32x4.add(a1, f32x4.mul(y, p2));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q2)), b1 = f32x4.add(b1, f32x4.mul(y, q2));
       if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r2, 1));
       const r3 = v128.load(w3);
-      x = first<D>(r3, k0, k1, k10), y = second<D>(r3, w3, k0, k1);
+      x = first<D>(r3, k0, k1, k8), y = second<D>(r3, w3, k0, k1);
       a0 = f32x4.add(a0, f32x4.mul(x, p3)), a1 = f32x4.add(a1, f32x4.mul(y, p3));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q3)), b1 = f32x4.add(b1, f32x4.mul(y, q3));
       if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r3, 1));

@@ -26,8 +26,9 @@ export function transform<D>(
   } else if (!u && !p) {
     return;
   } else if (!p) {
-    if (v) rows<D, Two, Zero>(tile, rowCount, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, 0, 0, 0, 0, 0, 0);
-    else rows<D, One, Zero>(tile, rowCount, rowStride, chunkCount, n, u, 0, vectorStride, alpha, 0, 0, 0, 0, 0, 0, 0);
+    const stride = vectorStride;
+    if (v) rows<D, Two, Zero>(tile, rowCount, rowStride, chunkCount, n, u, v, stride, alpha, beta, 0, 0, 0, 0, 0, 0);
+    else rows<D, One, Zero>(tile, rowCount, rowStride, chunkCount, n, u, 0, stride, alpha, 0, 0, 0, 0, 0, 0, 0);
   } else if (!u) {
     if (q) rows<D, Zero, Two>(tile, rowCount, rowStride, chunkCount, n, 0, 0, 0, 0, 0, p, q, s, t, 0, 0);
     else rows<D, Zero, One>(tile, rowCount, rowStride, chunkCount, n, 0, 0, 0, 0, 0, p, 0, s, 0, 0, 0);

@@ -265,8 +265,9 @@ export function measureKernel(rounds: number): Timing[] {
   });
 }
 
-if (import.meta.main) {
-  const rounds = Number(Deno.args[0] ?? 11);
+/** Measures and prints: the rates, then the ratios that must hold. */
+export function benchKernel(args: string[]): void {
+  const rounds = Number(args[0] ?? 11);
   const timings = measureKernel(rounds);
   const timing = (name: string) => timings.find((item) => item.name === name)!;
   const speed = ({ byteLength }: Timing, seconds: number) => (byteLength / seconds / 1e9).toFixed(2);
@@ -290,3 +291,5 @@ if (import.meta.main) {
     }),
   ]);
 }
+
+if (import.meta.main) benchKernel(Deno.args);

@@ -22,7 +22,8 @@ export async function compileKernel(): Promise<Uint8Array> {
     listFiles: () => null,
   });
   if (error !== null || binary === undefined) throw new Error(`asc failed\n${stderr.toString()}`);
-  console.error(stderr.toString().trimEnd() || "assembly/ compiled without warnings");
+  const warnings = stderr.toString().trimEnd();
+  if (warnings !== "") console.error(warnings);
   return binary;
 }
 
@@ -37,11 +38,13 @@ export function renderKernel(binary: Uint8Array): string {
 const BASE64 = \`
 ${lines.join("\n")}\`;
 
-/** The kernel's WASM module, ${binary.length} bytes. */
-export const KERNEL_BYTES: Uint8Array<ArrayBuffer> = Uint8Array.from(
-  atob(BASE64.replaceAll("\\n", "")),
-  (character) => character.charCodeAt(0),
-);
+/** The kernel's WASM module, ${binary.length} bytes; decoded at each call. */
+export function kernelBytes(): Uint8Array<ArrayBuffer> {
+  const text = atob(BASE64.replaceAll("\\n", ""));
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
+  return bytes;
+}
 `;
 }
 
@@ -54,7 +57,8 @@ function readText(path: string): string | null {
 }
 
 if (import.meta.main) {
-  const rendered = renderKernel(await compileKernel());
+  const binary = await compileKernel();
+  const rendered = renderKernel(binary);
   if (Deno.args.includes("--check")) {
     if (readText(TARGET) !== rendered) {
       console.error(`error: ${TARGET} is not what assembly/ compiles to; run \`deno task build\``);
@@ -62,5 +66,6 @@ if (import.meta.main) {
     }
   } else {
     Deno.writeTextFileSync(new URL(TARGET, ROOT), rendered);
+    console.error(`${TARGET}: ${binary.length} bytes of WASM`);
   }
 }

@@ -32,8 +32,9 @@ export interface RightReflection {
 }
 
 /**
- * Left part: w[i,j] ← w[i,j] − p[i]·s[j] + q[i]·t[j], where s and t were made by {@link Kernel.prepareSums} from sums over
- * all the rows of the block: an element that is not finite has then made `exact` true. |p[i]| and |q[i]| are at most 1.
+ * Left part: w[i,j] ← w[i,j] − p[i]·s[j] + q[i]·t[j], where s and t were made by {@link Kernel.prepareSums} from sums
+ * over all the rows of the block: an element that is not finite has then made `exact` true. |p[i]| and |q[i]| are at
+ * most 1.
  */
 export interface LeftUpdate {
   /** ũ of the tile's rows, f32 `[rowCount]`. */
@@ -135,12 +136,15 @@ export interface Kernel {
   transformRows(job: RowsJob): void;
 
   /**
-   * Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`: a sum in f32, or in f64 for all columns if
-   * a sum is not finite. The result depends on how rows are cut into segments: callers cut by the shape alone.
+   * Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`: a sum in f32, or in f64 for all columns
+   * if a sum is not finite. The result depends on how rows are cut into segments: callers cut by the shape alone.
    */
   reduceRows(job: ReduceJob): void;
 
-  /** Reflects, scales and converts finished sums. True: they do not fit f32, and {@link LeftUpdate.exact} must be set. */
+  /**
+   * Reflects, scales and converts finished sums. True: they do not fit the f32 path (a magnitude that is not below
+   * 2^125, or 2^40 for F16), and {@link LeftUpdate.exact} must be set.
+   */
   prepareSums(job: SumsJob): boolean;
 
   /** C = A·B; a row of C with a value that f32 could not hold is computed again in f64. */

@@ -1,7 +1,7 @@
 /** Data that is hard on a kernel, and two kernels to hold against each other. */
 import fc from "fast-check";
 import type { FloatDtype } from "../../../runtime/safetensors/dtype.ts";
-import { elementByteLength, FLOAT_DTYPES } from "../../../runtime/safetensors/dtype.ts";
+import { FLOAT_DTYPES } from "../../../runtime/safetensors/dtype.ts";
 import type { Address, Kernel } from "../../../runtime/kernel/kernel.ts";
 import { SpecificationKernel } from "../../../runtime/kernel/specification.ts";
 import { WasmKernel } from "../../../runtime/kernel/wasm.ts";
@@ -119,4 +119,18 @@ export function firstDifference(start: Address, end: Address): number {
   return -1;
 }
 
-export { elementByteLength };
+/** Asserts that a range holds the same f32 or f64 values in both kernels, to the bit but for the bits of NaNs. */
+export function assertSameNumbers(
+  type: Float32ArrayConstructor | Float64ArrayConstructor,
+  start: Address,
+  end: Address,
+  message: string,
+): void {
+  const [a, b] = KERNELS.map((kernel) => new type(kernel.bytes.slice(start, end).buffer)) as [
+    Float64Array,
+    Float64Array,
+  ];
+  a.forEach((value, index) => {
+    if (!Object.is(value, b[index])) throw new Error(`${message}: number ${index}: ${value} | ${b[index]}`);
+  });
+}

@@ -71,8 +71,8 @@ export function layOut(shape: Shape): Problem {
     u: vectors(),
     v: shape.right === 2 ? vectors() : 0,
     vectorStride: shape.shared ? 0 : vectorByteLength(chunkLength),
-    alpha: random.below(4) === 0 ? random.signed() * 1000 : 2,
-    beta: random.below(4) === 0 ? random.signed() : 1,
+    alpha: coefficient(random, 2),
+    beta: coefficient(random, 1),
   };
 
   const sumsStart = free;
@@ -119,6 +119,12 @@ export function layOut(shape: Shape): Problem {
     sumsEnd: scratch,
     scratch,
   };
+}
+
+/** Mostly the usual one; else any, up to some that no f32 product survives. */
+function coefficient(random: Random, usual: number): number {
+  if (random.below(4) !== 0) return usual;
+  return [0, -0, random.signed(), random.signed() * 1000, 1e13, -1e30, 3e38][random.below(7)]!;
 }
 
 /** A tile's bytes as a kernel has them. */

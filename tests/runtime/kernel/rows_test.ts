@@ -1,10 +1,11 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Kernel, RowsJob } from "../../../runtime/kernel/kernel.ts";
+import { type Kernel, type RowsJob, vectorByteLength } from "../../../runtime/kernel/kernel.ts";
+import { laneOf } from "../../../runtime/kernel/lanes.ts";
 import { dtypes, firstDifference, KERNELS, kinds, Random, seeds } from "./arbitrary.ts";
 import { layOut, type Problem, type Shape, snapshot } from "./problem.ts";
 
-const [WASM, SPECIFICATION] = KERNELS as [Kernel, Kernel];
+const WASM = KERNELS[0]!;
 const SIDES = [[1, 0], [2, 0], [0, 1], [0, 2], [1, 1], [2, 2], [1, 2], [2, 1]] as const;
 
 const shapes: fc.Arbitrary<Shape> = fc.record({
@@ -101,27 +102,77 @@ Deno.test("transformRows: bytes outside the rows' chunks stay as they were", () 
   );
 });
 
-Deno.test("transformRows: a job without a part does nothing", () => {
-  const problem = layOut({
-    seed: 1,
-    dtype: "BF16",
-    kind: "any bits",
-    rowCount: 5,
-    chunkCount: 2,
-    chunkLength: 12,
-    right: 0,
-    left: 0,
-    shared: false,
-    offset: 0,
-    gap: 0,
-  });
-  for (const kernel of [WASM, SPECIFICATION]) {
-    const before = snapshot(kernel, problem);
-    kernel.transformRows(problem.job);
-    assert(problem.job.right === null && problem.job.left === null);
-    assertEquals(snapshot(kernel, problem).filter((_, index) => index % 2 === 0).length, before.length / 2);
-  }
+Deno.test("transformRows: a 16-bit tile gets the bytes that its decoded rows, transformed in F32, round to", () => {
+  fc.assert(
+    fc.property(shapes, fc.constantFrom("BF16" as const, "F16" as const), (drawn, dtype) => {
+      const shape = { ...drawn, dtype, kind: "weights" as const };
+      const problem = layOut(shape);
+      const { job, columnCount } = problem;
+      const f32 = 1 << 20;
+      const rowStride = 4 * columnCount;
+      for (let row = 0; row < job.rowCount; row++) {
+        WASM.decode(dtype, job.tile + row * job.rowStride, columnCount, f32 + row * rowStride);
+      }
+      WASM.transformRows(job);
+      const [right, left] = inF32(problem, f32 + job.rowCount * rowStride);
+      WASM.transformRows({ ...job, dtype: "F32", tile: f32, rowStride, right, left });
+      for (let row = 0; row < job.rowCount; row++) {
+        WASM.encode(dtype, f32 + row * rowStride, columnCount, f32 + row * rowStride);
+        const fused = WASM.bytes.slice(
+          job.tile + row * job.rowStride,
+          job.tile + row * job.rowStride + 2 * columnCount,
+        );
+        const apart = WASM.bytes.slice(f32 + row * rowStride, f32 + row * rowStride + 2 * columnCount);
+        assertEquals(fused, apart, JSON.stringify(shape));
+      }
+    }),
+    { numRuns: 500 },
+  );
 });
+
+Deno.test("transformRows: a job without a part does nothing", () => {
+  fc.assert(
+    fc.property(shapes, (shape) => {
+      const problem = layOut({ ...shape, right: 0, left: 0 });
+      for (const kernel of KERNELS) {
+        const before = snapshot(kernel, problem);
+        kernel.transformRows(problem.job);
+        assertEquals(snapshot(kernel, problem), before);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+/** The parts of a 16-bit job with their vectors in F32's order, written from `free` on. */
+function inF32({ job }: Problem, free: number): [RowsJob["right"], RowsJob["left"]] {
+  const { dtype, chunkLength, chunkCount, right, left } = job;
+  const bytes = vectorByteLength(chunkLength);
+  const copy = (address: number, stride: number) => {
+    if (address === 0) return 0;
+    const start = free;
+    free += chunkCount * bytes;
+    const view = new DataView(WASM.bytes.buffer);
+    for (let chunk = 0; chunk < chunkCount; chunk++) {
+      const values = Float32Array.from(
+        { length: chunkLength },
+        (_, index) => view.getFloat32(address + chunk * stride + 4 * laneOf(dtype, index), true),
+      );
+      WASM.writeVectors("F32", start + chunk * bytes, values, chunkLength);
+    }
+    return start;
+  };
+  free += 64 - free % 64;
+  return [
+    right && {
+      ...right,
+      u: copy(right.u, right.vectorStride),
+      v: copy(right.v, right.vectorStride),
+      vectorStride: bytes,
+    },
+    left && { ...left, s: copy(left.s, bytes), t: copy(left.t, bytes) },
+  ];
+}
 
 /** The same job on some of its rows. */
 function rowsOf(job: RowsJob, row: number, rowCount: number): RowsJob {
