@@ -1,11 +1,18 @@
 /** What a command says and where: results on stdout, everything else on stderr, one line each. */
 import { oneLine } from "../runtime/error.ts";
+import { clip } from "../runtime/json/quote.ts";
+import { formatTable } from "./table.ts";
 
 /** How much is said. */
 export interface Verbosity {
   readonly quiet: boolean;
   readonly verbose: boolean;
 }
+
+/** Rows of a table that a terminal gets. */
+const TERMINAL_ROWS = 40;
+/** The most of a message that may list names. */
+const MESSAGE_LENGTH = 2000;
 
 const encoder = new TextEncoder();
 
@@ -17,19 +24,25 @@ export class Console {
     this.#verbosity = verbosity;
   }
 
-  /** A result. */
+  /** A result: one line, or one JSON document. */
   result(text: string): void {
-    writeAll(Deno.stdout, `${text}\n`);
+    writeAll(Deno.stdout, `${oneLine(text)}\n`);
+  }
+
+  /** A result in columns; a terminal gets the first rows, a pipe all of them. */
+  table(names: readonly string[], rows: readonly (readonly string[])[]): void {
+    const maxRows = Deno.stdout.isTerminal() ? TERMINAL_ROWS : Infinity;
+    writeAll(Deno.stdout, `${formatTable(names, rows, maxRows)}\n`);
   }
 
   /** Something the user should know; also with `-q`. */
   warn(message: string): void {
-    writeAll(Deno.stderr, `warning: ${oneLine(message)}\n`);
+    writeAll(Deno.stderr, `warning: ${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
   }
 
   /** What happens; not with `-q`. */
   note(message: string): void {
-    if (!this.#verbosity.quiet) writeAll(Deno.stderr, `${oneLine(message)}\n`);
+    if (!this.#verbosity.quiet) writeAll(Deno.stderr, `${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
   }
 
   /** Why something happens; only with `-v`. */

@@ -21,17 +21,13 @@ import { headState } from "../runtime/checkpoints/tied.ts";
 import { resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
-import { formatTable } from "./table.ts";
-import { formatBytes, formatCount } from "./units.ts";
+import { formatBytes, formatCount, formatCounted } from "./units.ts";
 
 /** Flags of `inspect`. */
 export interface InspectFlags extends CommonFlags {
   readonly base?: string | undefined;
   readonly sha256?: true | undefined;
 }
-
-/** Rows of a listing that a terminal gets. */
-const TERMINAL_ROWS = 40;
 
 /** Inspects a model or an adapter. */
 export async function inspect(path: string, flags: InspectFlags, context: CommandContext): Promise<void> {
@@ -93,9 +89,9 @@ async function inspectAdapter(
   }
   printAdapter(path, adapter, description, console);
   if (targets === null) return;
-  console.result(`fits       ${base}: changes ${formatCount(targets.length)} tensors`);
+  console.result(`fits       ${base}: changes ${formatCounted(targets.length, "tensor")}`);
   const rows = targets.map(({ name, ops }) => [name, ops.join(" then ")]);
-  console.result(formatTable(["target", "transformation"], rows, rowLimit()));
+  console.table(["target", "transformation"], rows);
 }
 
 function printAdapter(
@@ -109,9 +105,9 @@ function printAdapter(
   for (const [name, value] of Object.entries(facts)) {
     if (value !== null) console.result(`${name.padEnd(10)} ${Array.isArray(value) ? value.join(", ") : value}`);
   }
-  console.result(`parameters ${formatCount(parameterCount)} in ${formatCount(header.tensors.length)} tensors`);
+  console.result(`parameters ${formatCount(parameterCount)} in ${formatCounted(header.tensors.length, "tensor")}`);
   console.result(`digest     sha256:${digest}`);
-  console.result(formatTable(["module"], modules.map((module) => [module]), rowLimit()));
+  console.table(["module"], modules.map((module) => [module]));
 }
 
 function printModel(path: string, model: Model, { console }: CommandContext): void {
@@ -124,14 +120,14 @@ function printModel(path: string, model: Model, { console }: CommandContext): vo
     const name = config.architecture ?? config.modelType ?? "unknown";
     console.result(`config     ${name}${config.quantized ? ", quantised: adapters cannot change it" : ""}`);
   }
-  console.result(`parameters ${formatCount(parameterCount(model))} in ${formatCount(tensors.length)} tensors`);
+  console.result(`parameters ${formatCount(parameterCount(model))} in ${formatCounted(tensors.length, "tensor")}`);
   console.result(`weights    ${formatBytes(bytes)} of ${[...dtypes].join(", ")}`);
   if (headState(model).tied) console.result("head       shares the input embedding's weight");
   const files = model.checkpoints.flatMap((checkpoint) => checkpoint.files);
   const shards = files.map((file) => [file.path, formatCount(file.header.tensors.length), formatBytes(file.size)]);
-  console.result(formatTable(["file", "tensors", "size"], shards, rowLimit()));
+  console.table(["file", "tensors", "size"], shards);
   const rows = tensors.map(({ info }) => [info.name, info.dtype, `[${shapeText(info)}]`]);
-  console.result(formatTable(["tensor", "dtype", "shape"], rows, rowLimit()));
+  console.table(["tensor", "dtype", "shape"], rows);
   if (model.leftOut.length > 0) console.result(`a merge leaves out ${model.leftOut.join(", ")}`);
 }
 
@@ -155,11 +151,6 @@ function parameterCount(model: Model): number {
   return [...model.tensors.values()].flat().reduce((sum, { info }) => {
     return sum + info.byteLength * 8 / DTYPE_BITS[info.dtype];
   }, 0);
-}
-
-/** A terminal gets the first rows, a pipe all of them. */
-function rowLimit(): number {
-  return Deno.stdout.isTerminal() ? TERMINAL_ROWS : Infinity;
 }
 
 async function writeSidecars(model: Model, flags: InspectFlags, { signal }: CommandContext): Promise<string[]> {

@@ -13,7 +13,7 @@ import { dtypeOf, strengthsFor } from "./flags.ts";
 import { isWithin, realPathOf, resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
-import { formatBytes, formatCount, formatSeconds, parseSize } from "./units.ts";
+import { formatBytes, formatCount, formatCounted, formatSeconds, parseSize } from "./units.ts";
 
 /** Flags of `merge`. */
 export interface MergeFlags extends CommonFlags {
@@ -63,7 +63,7 @@ export async function merge(flags: MergeFlags, context: CommandContext): Promise
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
   const memory = workers * workerByteLength(plan, tileByteLength);
   if (flags.dryRun) return reportPlan(plan, flags, memory, workers, context);
-  console.detail(`${workers} workers, ${formatBytes(memory)} for tiles and sketches`);
+  console.detail(`${formatCounted(workers, "worker")}, ${formatBytes(memory)} for tiles and sketches`);
 
   const progress = new ProgressLine(flags.quiet === true);
   const started = performance.now();
@@ -137,10 +137,10 @@ function reportPlan(
     }));
   }
   for (const { name, ops } of plan.transformed) console.result(`transform  ${name}  ${ops.join(" then ")}`);
-  console.result(`copy       ${formatCount(plan.copiedCount)} tensors as they are`);
-  if (plan.castCount > 0) console.result(`cast       ${formatCount(plan.castCount)} tensors to ${flags.dtype}`);
+  console.result(`copy       ${formatCounted(plan.copiedCount, "tensor")} unchanged`);
+  if (plan.castCount > 0) console.result(`cast       ${formatCounted(plan.castCount, "tensor")} to ${flags.dtype}`);
   for (const path of plan.leftOut) console.result(`leave out  ${path}`);
   const fileCount = plan.files.length + plan.smallFiles.length + 1;
   console.result(`write      ${formatBytes(bytes)} in ${fileCount} files to ${flags.output}`);
-  console.result(`memory     ${formatBytes(memory)} for tiles and sketches of ${workers} workers`);
+  console.result(`memory     ${formatBytes(memory)} for tiles and sketches of ${formatCounted(workers, "worker")}`);
 }

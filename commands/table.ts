@@ -1,6 +1,8 @@
+import { oneLine } from "../runtime/error.ts";
+
 /** Columns of text under their names, the last one unpadded; at most `maxRows` rows, and how many more there are. */
 export function formatTable(names: readonly string[], rows: readonly (readonly string[])[], maxRows: number): string {
-  const shown = rows.slice(0, maxRows);
+  const shown = rows.slice(0, maxRows).map((row) => row.map(oneLine));
   const widths = names.map((name, i) => Math.max(name.length, ...shown.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd();
   const lines = ["", line(names), ...shown.map(line)];

@@ -30,6 +30,11 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
+/** `1 tensor`, `1,807,680 tensors`. */
+export function formatCounted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** 1807680 → `1,807,680`. */
 export function formatCount(count: number): string {
   return count.toLocaleString("en-US");

@@ -12,7 +12,7 @@ import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
 import { resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
-import { formatBytes } from "./units.ts";
+import { formatBytes, formatCounted } from "./units.ts";
 
 /** Flags of `verify`. */
 export interface VerifyFlags extends CommonFlags {
@@ -39,6 +39,10 @@ export async function verify(path: string, flags: VerifyFlags, context: CommandC
       ...fileStorage,
       ...{ runners, signal, onProgress: progress.update },
     });
+  } catch (error) {
+    if (!(error instanceof EtherError) || error.code !== "not_found") throw error;
+    const hint = "it was there after the merge; merge again";
+    throw new EtherError("verify_failed", "the file is missing", { file: error.file, hint, cause: error });
   } finally {
     progress.end();
     for (const runner of runners) await runner.close();
@@ -55,5 +59,5 @@ async function verifyAdapter(path: string, basePath: string, { console, json, si
   const { plan } = await prepareMerge({ base, adapters, signal }, fileStorage);
   for (const warning of plan.warnings) console.warn(warning);
   if (json) console.result(JSON.stringify({ fits: true, transformed: plan.transformed.length }));
-  else console.result(`${path} fits ${basePath}: it changes ${plan.transformed.length} tensors`);
+  else console.result(`${path} fits ${basePath}: it changes ${formatCounted(plan.transformed.length, "tensor")}`);
 }

@@ -2,6 +2,12 @@
  * The one error of the project. Its `code` never changes meaning: the command line prints it, a server maps it to a
  * status, a library user switches on it.
  */
+import { clip } from "./json/quote.ts";
+
+/** The most of a path or a name in an error's line; the error itself has all of it. */
+const WHERE_LENGTH = 300;
+/** The most of a message and of a hint. */
+const WHAT_LENGTH = 800;
 
 /** Every code, with what it means. Closed: a new code is added here, with a test and a line in docs/errors.md. */
 export const ERROR_CODES = {
@@ -79,11 +85,11 @@ export class EtherError extends Error {
     this.hint = details.hint;
   }
 
-  /** `<code>: <where>: <what>; <hint>`, always one line: control characters of hostile names are escaped. */
+  /** `<code>: <where>: <what>; <hint>`, always one line, and a bounded one: names may be hostile. */
   toLine(): string {
-    const where = [this.file, this.tensor, this.field].filter((part) => part !== undefined).join(": ");
-    const line = `${this.code}: ${where === "" ? "" : `${where}: `}${this.message}${this.hint ? `; ${this.hint}` : ""}`;
-    return oneLine(line);
+    const where = [this.file, this.tensor, this.field].filter((part) => part !== undefined);
+    const parts = [...where.map((part) => clip(oneLine(part), WHERE_LENGTH)), clip(oneLine(this.message), WHAT_LENGTH)];
+    return `${this.code}: ${parts.join(": ")}${this.hint ? `; ${clip(oneLine(this.hint), WHAT_LENGTH)}` : ""}`;
   }
 
   /** The body of `{"error": …}` on the command line and of a problem document. */
@@ -110,10 +116,12 @@ export class EtherError extends Error {
   }
 }
 
-/** Escapes what would break a line or steer a terminal: C0, C1, line and paragraph separators, bidi controls. */
+/**
+ * Escapes what would break a line or steer a terminal: C0, C1, line and paragraph separators, bidi controls. In JSON
+ * they only occur in strings, where the escaped form means the same.
+ */
 export function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are the characters to escape
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }

@@ -50,7 +50,9 @@ export async function openAdapter(place: Place, openSource: OpenSource, startDig
     const hint = `an adapter is a folder with ${CONFIG_FILE} and ${TENSOR_FILE}`;
     throw new EtherError("not_found", `no ${CONFIG_FILE}`, { file: folder.name, hint });
   }
-  if (!byPath.has(tensorPath)) throw missingTensors(folder.name, tensorPath, byPath);
+  if (!byPath.has(tensorPath) || !tensorPath.endsWith(".safetensors")) {
+    throw missingTensors(folder.name, tensorPath, byPath);
+  }
 
   const configBytes = await readSmall(folder, configEntry, openSource);
   const fields = Fields.ofDocument(parseJson(configBytes, "bad_config", configName), "bad_config", configName);
@@ -75,10 +77,10 @@ export async function openAdapter(place: Place, openSource: OpenSource, startDig
 }
 
 function missingTensors(folderName: string, path: string, byPath: ReadonlyMap<string, FolderEntry>): EtherError {
-  const pickle = [...byPath.keys()].find((other) => /\.(bin|pt|pth)$/.test(other));
-  if (pickle === undefined) return new EtherError("not_found", `no ${path}`, { file: folderName });
+  const other = byPath.has(path) ? path : [...byPath.keys()].find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  if (other === undefined) return new EtherError("not_found", `no ${path}`, { file: folderName });
   const hint = "save the adapter again with safe_serialization=True";
-  return new EtherError("unsupported_format", `no ${path}, only ${pickle}`, { file: folderName, hint });
+  return new EtherError("unsupported_format", `${other} is no .safetensors file`, { file: folderName, hint });
 }
 
 function finishOf(startDigest: StartDigest, feed: (digest: RunningDigest) => void): Uint8Array<ArrayBuffer> {

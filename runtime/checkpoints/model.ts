@@ -145,7 +145,7 @@ async function openShards(
       throw new EtherError("bad_index", `names ${JSON.stringify(shard)}, which is not there`, {
         file: `${folder.name}/${set.index!.path}`,
         field: "weight_map",
-        hint: "download the missing shard",
+        hint: "download the missing shard; a link that leaves the folder is not followed",
       });
     }
     files.push(await openWeightFile(entry, folder, openSource));

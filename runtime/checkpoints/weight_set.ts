@@ -86,6 +86,10 @@ function noWeights(folderName: string, entries: readonly FolderEntry[]): EtherEr
       });
     }
   }
+  if (entries.some((entry) => entry.path === "adapter_config.json")) {
+    const hint = "this is an adapter; it goes with --adapter";
+    return new EtherError("unsupported_format", "no model's weights", { file, hint });
+  }
   const other = entries.find((entry) => entry.path.endsWith(".safetensors"));
   if (other !== undefined) {
     return new EtherError("unsupported_format", "no model.safetensors and no model.safetensors.index.json", {

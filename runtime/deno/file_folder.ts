@@ -78,7 +78,8 @@ export class FileFolder implements Folder {
       real = await Deno.realPath(this.locate(path));
       info = await Deno.stat(real);
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return null;
+      // A link to nothing, or to itself.
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.FilesystemLoop) return null;
       throw ioError(error, `${this.name}/${path}`);
     }
     if (!info.isFile || !(named || this.#allowed.some((prefix) => real.startsWith(prefix)))) return null;

@@ -29,7 +29,7 @@ export interface MergeToFolderOptions extends MergeOptions {
 /**
  * Writes a planned merge to a folder, which appears when it is complete or not at all.
  *
- * @param path  absolute
+ * @param path  absolute, or relative to the working directory
  * @throws {EtherError} `exists`, `locked`, `usage`, `interrupted`, and whatever reading and writing meet
  */
 export async function mergeToFolder(

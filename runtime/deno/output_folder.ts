@@ -4,13 +4,16 @@
  * Beside `O` lie, while it is written: `O.partial`, the folder that becomes O; `O.lock`, whose advisory lock dies with
  * its process; and for a moment, when an older output is replaced, `O.replaced`.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import { resolve } from "node:path";
 import { EtherError } from "../error.ts";
 import type { MergeOutput } from "../execute/run_merge.ts";
 import type { ByteSink } from "../io/sink.ts";
 import { MANIFEST_FILE } from "../plans/manifest.ts";
 import { FileSink } from "./file_sink.ts";
 import { ioError } from "./io_error.ts";
+import { OutputLock } from "./output_lock.ts";
+import { makeParents, parentIsNoFolder, parentOf, removeParents } from "./parents.ts";
 
 const PARTIAL = ".partial";
 const LOCK = ".lock";
@@ -34,14 +37,14 @@ export class OutputFolder implements MergeOutput {
   readonly #path: string;
   readonly #partial: string;
   readonly #name: string;
-  readonly #lock: Lock;
+  readonly #lock: OutputLock;
   readonly #madeParents: readonly string[];
   readonly #onNotice: (message: string) => void;
 
   private constructor(
     path: string,
     name: string,
-    lock: Lock,
+    lock: OutputLock,
     madeParents: readonly string[],
     options: OutputFolderOptions,
   ) {
@@ -56,15 +59,16 @@ export class OutputFolder implements MergeOutput {
   /**
    * Checks the place, takes the lock, and makes the folder beside it.
    *
-   * @param path  absolute
+   * @param folder  absolute, or relative to the working directory
    * @throws {EtherError} `exists`, `locked`, `io_error`, `no_space`
    */
-  static async start(path: string, options: OutputFolderOptions = {}): Promise<OutputFolder> {
-    const name = options.name ?? path;
+  static async start(folder: string, options: OutputFolderOptions = {}): Promise<OutputFolder> {
+    const path = resolve(folder);
+    const name = options.name ?? folder;
     const madeParents = makeParents(path, name);
-    let lock: Lock | null = null;
+    let lock: OutputLock | null = null;
     try {
-      lock = await Lock.take(path + LOCK, name);
+      lock = await OutputLock.take(path + LOCK, name);
       const output = new OutputFolder(path, name, lock, madeParents, options);
       await output.#recover();
       await checkOutputPlace(path, name, options.force ?? false);
@@ -189,8 +193,7 @@ export async function checkOutputPlace(path: string, name: string, force: boolea
     info = await Deno.lstat(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    if (!(error instanceof Deno.errors.NotADirectory)) throw ioError(error, name);
-    throw new EtherError("io_error", "a parent of the output is not a folder", { file: name, hint: "name another" });
+    throw error instanceof Deno.errors.NotADirectory ? parentIsNoFolder(name) : ioError(error, name);
   }
   if (!force) {
     const left = await exists(path + REPLACED)
@@ -212,37 +215,6 @@ async function isReplaceable(folder: string): Promise<boolean> {
   return children.length === 0 || children.some(({ name }) => name === MANIFEST_FILE);
 }
 
-/** Makes the missing parents of a path, and says which. @throws {EtherError} `io_error`, `no_space` */
-function makeParents(path: string, name: string): string[] {
-  const parent = parentOf(path);
-  try {
-    const first = mkdirSync(parent, { recursive: true });
-    if (first === undefined) return [];
-    const made: string[] = [];
-    for (let folder = parent; folder.length >= first.length; folder = parentOf(folder)) made.push(folder);
-    return made;
-  } catch (error) {
-    const { code, message, hint } = ioError(error, name);
-    const details = { file: name, hint, cause: error };
-    throw new EtherError(code === "no_space" ? code : "io_error", `cannot make ${parent}: ${message}`, details);
-  }
-}
-
-/** Removes parents that were made for an output that did not come; one that somebody else uses by now stays. */
-function removeParents(made: readonly string[]): void {
-  for (const folder of made) {
-    try {
-      Deno.removeSync(folder);
-    } catch {
-      return;
-    }
-  }
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/")) || "/";
-}
-
 async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);
@@ -260,39 +232,5 @@ function syncFolder(path: string): void {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
-  }
-}
-
-/** An advisory lock on a file beside the output; the file goes with it. */
-class Lock {
-  readonly #path: string;
-  #file: Deno.FsFile | null;
-
-  private constructor(path: string, file: Deno.FsFile) {
-    this.#path = path;
-    this.#file = file;
-  }
-
-  /** @throws {EtherError} `locked` */
-  static async take(path: string, name: string): Promise<Lock> {
-    while (true) {
-      const file = await Deno.open(path, { create: true, write: true, read: true });
-      if (!await file.tryLock(true)) {
-        file.close();
-        throw new EtherError("locked", "another process writes this output", { file: name, hint: "wait for it" });
-      }
-      // Its last holder may have removed the file between our open and our lock: then ours is not the one others see.
-      const mine = await file.stat();
-      const there = await Deno.stat(path).catch(() => null);
-      if (there !== null && there.ino === mine.ino && there.dev === mine.dev) return new Lock(path, file);
-      file.close();
-    }
-  }
-
-  release(): void {
-    if (this.#file === null) return;
-    Deno.removeSync(this.#path);
-    this.#file.close();
-    this.#file = null;
   }
 }

@@ -10,19 +10,19 @@ export async function runAll<T extends Task>(
 ): Promise<TaskResult<T>[]> {
   const results = new Array<TaskResult<T>>(tasks.length);
   let next = 0;
-  let failure: { readonly error: unknown } | null = null;
+  const failures: unknown[] = [];
   const serve = async (runner: Runner) => {
-    while (next < tasks.length && failure === null) {
+    while (next < tasks.length && failures.length === 0) {
       const index = next++;
       try {
         signal?.throwIfAborted();
         results[index] = await runner.run(tasks[index]!, onBytes);
       } catch (error) {
-        failure ??= { error };
+        failures.push(error);
       }
     }
   };
   await Promise.all(runners.map(serve));
-  if (failure !== null) throw (failure as { readonly error: unknown }).error;
+  if (failures.length > 0) throw failures[0];
   return results;
 }

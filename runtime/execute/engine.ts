@@ -6,8 +6,8 @@ import type { OpenSink } from "../io/sink.ts";
 import type { ByteSource } from "../io/source.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { Arena } from "../methods/arena.ts";
-import type { Workshop } from "../methods/op.ts";
 import { TensorReader } from "../methods/tensor_reader.ts";
+import type { Workshop } from "../methods/workshop.ts";
 import type { CopySpan, PlannedFile, TensorSpan } from "../plans/plan.ts";
 import type {
   Assignment,

@@ -79,7 +79,7 @@ export type OnBytes = (count: number) => void | Promise<void>;
 
 /** Whoever can run tasks, one at a time. */
 export interface Runner {
-  /** @throws {EtherError} */
+  /** A task's sketches are there while it runs; afterwards their memory is taken back. @throws {EtherError} */
   run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>>;
   close(): void | Promise<void>;
 }

@@ -6,8 +6,9 @@
  */
 import type { ByteSource } from "../io/source.ts";
 import type { Address } from "../kernel/kernel.ts";
-import type { Op, OpSpec, RowRun, Workshop } from "../methods/op.ts";
+import type { Op, OpSpec, RowRun } from "../methods/op.ts";
 import { methodOfOp } from "../methods/registry.ts";
+import type { Workshop } from "../methods/workshop.ts";
 import type { TensorSpan } from "../plans/plan.ts";
 import { elementByteLength, type FloatDtype } from "../safetensors/dtype.ts";
 import { groupSpans, regionRuns, segmentRows, storedRuns } from "./segments.ts";
@@ -120,15 +121,16 @@ export class TensorTransform {
       const rows = { start: row, count: Math.min(lastRow, this.#tileEnd(row)) - row };
       const mark = this.#shop.arena.mark();
       const tile = await this.#load(rows, this.#stages.length);
-      // The tile may hold more rows than were asked for, and the range may begin and end within a row.
+      // The tile may hold more rows than were asked for, all of them done; the range may begin and end within a row.
       const tileStart = tile.rows.start * rowByteLength;
+      const nextRow = tile.rows.start + tile.rows.count;
       const from = Math.max(start, row * rowByteLength);
-      const to = Math.min(end, (row + rows.count) * rowByteLength);
+      const to = Math.min(end, nextRow * rowByteLength);
       this.#finish(tile, from, to);
       const { bytes } = this.#shop.kernel;
       await emit(from, bytes.subarray(tile.raw + from - tileStart, tile.raw + to - tileStart));
       this.#shop.arena.release(mark);
-      row += rows.count;
+      row = nextRow;
     }
   }
 
@@ -143,12 +145,16 @@ export class TensorTransform {
     for (const run of storedRuns(op.spec.region.runs, rows)) {
       for (let done = 0; done < run.count;) {
         this.#signal?.throwIfAborted();
-        // Whole segments, as they lie in the group, also where a run begins within one.
+        // Whole segments, as they lie in the group, also where a run begins within one; and all that the tile has.
         const intoSegment = (run.regionRow + done - groupStart) % step;
-        const count = Math.min(run.count - done, batch - intoSegment);
+        const storedRow = run.storedRow + done;
+        const left = run.count - done;
         const tileMark = this.#shop.arena.mark();
-        const tile = await this.#load({ start: run.storedRow + done, count }, stage);
-        this.#sumTile(op, tile, { storedRow: run.storedRow + done, regionRow: run.regionRow + done, count }, sums);
+        const tile = await this.#load({ start: storedRow, count: Math.min(left, batch - intoSegment) }, stage);
+        const loaded = tile.rows.start + tile.rows.count - storedRow;
+        const whole = Math.floor((intoSegment + loaded) / step) * step - intoSegment;
+        const count = loaded < left ? whole : left;
+        this.#sumTile(op, tile, { storedRow, regionRow: run.regionRow + done, count }, sums);
         this.#shop.arena.release(tileMark);
         done += count;
       }

@@ -4,7 +4,8 @@ import type { Targets } from "../adapters/target.ts";
 import type { ModelTensor } from "../checkpoints/model.ts";
 import type { OpenSource } from "../io/folder.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import type { Op, OpSpec, Workshop } from "./op.ts";
+import type { Op, OpSpec } from "./op.ts";
+import type { Workshop } from "./workshop.ts";
 
 /** What compiling may use and must obey. */
 export interface CompileOptions {

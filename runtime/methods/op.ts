@@ -4,10 +4,8 @@
  * An {@link OpSpec} is plain data: it crosses thread borders and costs nothing. An {@link Op} is the same with its state
  * in a kernel's memory, ready to run.
  */
-import type { Address, Kernel } from "../kernel/kernel.ts";
+import type { Address } from "../kernel/kernel.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import type { Arena } from "./arena.ts";
-import type { TensorReader } from "./tensor_reader.ts";
 
 /** One adapter tensor, and where its bytes are. */
 export interface TensorRef {
@@ -96,11 +94,4 @@ export interface Op {
    * @param sketch the group's, where {@link OpSpec.groupNeed} is "sketch", else null
    */
   transform(rows: TileRows, sketch: Float64Array | null): void;
-}
-
-/** What preparing an Op may use. */
-export interface Workshop {
-  readonly kernel: Kernel;
-  readonly arena: Arena;
-  readonly reader: TensorReader;
 }

@@ -1,7 +1,8 @@
 /**
  * Q = (I + S)(I − S)⁻¹ with S = (R − Rᵀ)/2, the orthogonal block of the `oft` variant (Cayley; arXiv 2405.20271, §2).
  *
- * In f64, by Gaussian elimination with partial pivoting: S is skew, so that I − S has no singular value below 1.
+ * In f64, by Gaussian elimination with partial pivoting: S is skew, so that I − S has no singular value below 1. Its
+ * condition is ‖S‖: R of 1e7, a million times what training gives, still leaves all digits of an f32.
  *
  * @param r f32 `[n, n]`
  * @returns f32 `[n, n]`, each value rounded once; Qᵀ where `transposed`

@@ -6,7 +6,8 @@
 import type { Address, Kernel } from "../../kernel/kernel.ts";
 import { elementByteLength, type FloatDtype } from "../../safetensors/dtype.ts";
 import { roomFor } from "../arena.ts";
-import type { Op, TileRows, Workshop } from "../op.ts";
+import type { Op, TileRows } from "../op.ts";
+import type { Workshop } from "../workshop.ts";
 import { alongPieces, downPieces } from "./blocks.ts";
 import { cayley } from "./cayley.ts";
 import type { Blocks, RotationSpec } from "./spec.ts";
