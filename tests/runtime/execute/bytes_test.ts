@@ -300,8 +300,8 @@ Deno.test("Engine.produce: a rotation's group is read and turned once, however s
     [{ ...shape, adapters: [{ ...rotation, numBlocks: 1 }] }, 1],
     [{ ...shape, adapters: [{ ...rotation, numBlocks: 2 }] }, 1],
     [{ ...shape, fused: parts, adapters: [{ ...rotation, numBlocks: 1 }] }, 1],
-    // The sum after the rotation needs the rows once more.
-    [{ ...shape, adapters: [{ ...rotation, numBlocks: 2 }, reflection] }, 2],
+    // The sum after the rotation is made of spans, whose borders cut groups.
+    [{ ...shape, outer: 640, inner: 40, adapters: [{ ...rotation, numBlocks: 2 }, reflection] }, 4],
   ];
   for (const [problem, times] of problems) {
     const built = await buildProblem(problem);
