@@ -28,10 +28,10 @@ const backend = new Option("--backend <name>", "what computes").choices(["auto",
 
 const merge = command("merge", "Merge adapters into a base model and write the checkpoint.")
   .requiredOption("--base <path>", "model: a folder (also of the Hub's cache) or a .safetensors file")
-  .requiredOption("--adapter <path>", "adapter folder or file; repeat it, they apply in order", collect, [] as string[])
+  .requiredOption("--adapter <path>", "adapter folder or file; repeat it, they apply in order", collect)
   .requiredOption("--output <path>", "folder to write; it appears when it is complete")
   .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
-  .option("--strength <x>", "how strongly: once for all adapters, or once for each", collect, [] as string[])
+  .option("--strength <x>", "how strongly: once for all adapters, or once for each", collect)
   .addOption(workers)
   .addOption(backend)
   .option("--max-memory <size>", "bound for tiles and sketches over all workers, such as 64M")

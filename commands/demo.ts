@@ -39,7 +39,7 @@ export async function demo({ output, ...flags }: DemoFlags, context: CommandCont
     console.note(`$ deno task merge --base fixtures/llama/base --adapter fixtures/llama/etherplus --output ${merged}`);
     await merge({
       ...{ ...flags, base, adapter: [`${llama}/etherplus`], output: merged },
-      ...{ dtype: "keep", strength: [] },
+      dtype: "keep",
     }, inner);
     await verify(merged, flags, inner);
 

@@ -14,8 +14,8 @@ export function dtypeOf(choice: string): FloatDtype | null {
 }
 
 /** Collects a flag that may be repeated. */
-export function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
+export function collect(value: string, previous: readonly string[] | undefined): string[] {
+  return [...previous ?? [], value];
 }
 
 /** A positive integer with at most four digits. */

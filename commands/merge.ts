@@ -21,7 +21,7 @@ export interface MergeFlags extends CommonFlags {
   readonly adapter: readonly string[];
   readonly output: string;
   readonly dtype: string;
-  readonly strength: readonly string[];
+  readonly strength?: readonly string[] | undefined;
   readonly workers?: number | undefined;
   readonly maxMemory?: string | undefined;
   readonly untie?: true | undefined;
@@ -35,7 +35,7 @@ export interface MergeFlags extends CommonFlags {
 /** Merges, or with `--dry-run` says what would be done. */
 export async function merge(flags: MergeFlags, context: CommandContext): Promise<void> {
   const { console, signal } = context;
-  const strengths = strengthsFor(flags.adapter.length, flags.strength);
+  const strengths = strengthsFor(flags.adapter.length, flags.strength ?? []);
   const maxMemory = flags.maxMemory === undefined ? undefined : parseSize(flags.maxMemory, "--max-memory");
   const basePath = resolvePath(flags.base, "--base");
   const adapterPaths = flags.adapter.map((path) => resolvePath(path, "--adapter"));
