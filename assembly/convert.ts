@@ -6,11 +6,11 @@ import { isF16, isF32 } from "./types";
 /** Exact: the bits of infinities and NaNs are moved like any others. */
 export function decodeArray<D>(source: usize, length: usize, target: usize): void {
   if (isF32<D>()) return memory.copy(target, source, 4 * length);
-  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
+  const k0 = constant<D>(0), k1 = constant<D>(1), k7 = isF16<D>() ? constant<D>(7) : k0;
   const exponent = v128.load(CONSTANTS), limit = v128.load(CONSTANTS + 64); // every F16 is below 65520
   for (let groups = length >> 3; groups; --groups) {
     const raw = v128.load(source);
-    let x = first<D>(raw, k0, k1, k8), y = second<D>(raw, source, k0, k1);
+    let x = first<D>(raw, k0, k1, k7), y = second<D>(raw, source, k0, k1);
     if (isF16<D>()) {
       // An infinity or NaN came out as 65536 or more, with the right sign and mantissa: only the exponent is wrong.
       x = v128.or(x, v128.and(exponent, f32x4.ge(f32x4.abs(x), limit)));
@@ -46,7 +46,7 @@ const CONSTANTS = memory.data<u32>([
 /** Rounds to nearest even, NaNs to the canonical one; returns how many finite values became infinite. */
 export function encodeArray<D>(source: usize, length: usize, target: usize): u32 {
   const k1 = constant<D>(1), k2 = constant<D>(2), k3 = constant<D>(3), k4 = constant<D>(4);
-  const k5 = constant<D>(5), k6 = constant<D>(6), k7 = constant<D>(7);
+  const k5 = constant<D>(5), k6 = constant<D>(6);
   const infinity = v128.load(CONSTANTS);
   const large = v128.load(CONSTANTS + (isF16<D>() ? 64 : 32)), minusLarge = f32x4.neg(large);
   const nan = v128.load(CONSTANTS + (isF32<D>() ? 16 : isF16<D>() ? 80 : 48));
@@ -70,7 +70,7 @@ export function encodeArray<D>(source: usize, length: usize, target: usize): u32
         y = f32x4.pmax(minusLarge, f32x4.pmin(large, y));
       }
       const a = i32x4.shuffle(x, y, 0, 2, 4, 6), b = i32x4.shuffle(x, y, 1, 3, 5, 7);
-      storeGroup<D>(target, a, b, k1, k2, k3, k4, k5, k6, k7);
+      storeGroup<D>(target, a, b, k1, k2, k3, k4, k5, k6);
       const numbers = i16x8.narrow_i32x4_s(numberX, numberY);
       v128.store(target, v128.or(v128.load(target), v128.andnot(nan, numbers)));
     }

@@ -3,6 +3,7 @@
 // Eight strided partial sums P[k], k = e mod 8, run over a segment of 512 elements and are then added to totals T[k]:
 // no chain is longer than 64 terms, which keeps the error of long rows small. At the end T[k] + T[k+4], then + [k+2],
 // then + [k+1]: halves of vectors, whichever order the lanes are in, so that all dtypes give the same sum.
+import { DECODED } from "./decoded";
 import { constant, first, second, tileGroup, VECTOR_GROUP } from "./group";
 import { TAIL_STRIDE, TAILS } from "./tails";
 import { count, isF16, isF32 } from "./types";
@@ -12,13 +13,15 @@ const SEGMENT: usize = 512;
 /**
  * One dot for each row, in lanes (all lanes, if there is one row). NaN or infinite if an element is.
  *
+ * @typeParam Kept One: the elements are left at DECODED
  * @param w      the first row's chunk; its last n mod 8 elements, and those of the other rows, are read from TAILS
  * @param stride bytes from row to row
  */
-export function dots<D, Rows>(w: usize, stride: usize, n: usize, u: usize): v128 {
-  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
+export function dots<D, Rows, Kept>(w: usize, stride: usize, n: usize, u: usize): v128 {
+  const k0 = constant<D>(0), k1 = constant<D>(1), k7 = isF16<D>() ? constant<D>(7) : k0;
   let w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   let t0 = f32x4.splat(0), t1 = t0, t2 = t0, t3 = t0, t4 = t0, t5 = t0, t6 = t0, t7 = t0;
+  let decoded: usize = DECODED;
   let largest = t0; // the largest code, without its sign
   for (let start: usize = 0; start < n; start += SEGMENT) {
     let p0 = f32x4.splat(0), p1 = p0, p2 = p0, p3 = p0, p4 = p0, p5 = p0, p6 = p0, p7 = p0;
@@ -28,28 +31,37 @@ export function dots<D, Rows>(w: usize, stride: usize, n: usize, u: usize): v128
       for (; groups; --groups) {
         const ua = v128.load(u), ub = v128.load(u, 16);
         const r0 = v128.load(w0);
-        p0 = f32x4.add(p0, f32x4.mul(first<D>(r0, k0, k1, k8), ua));
-        p1 = f32x4.add(p1, f32x4.mul(second<D>(r0, w0, k0, k1), ub));
-        if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r0, 1));
+        const x0 = first<D>(r0, k0, k1, k7), y0 = second<D>(r0, w0, k0, k1);
+        p0 = f32x4.add(p0, f32x4.mul(x0, ua));
+        p1 = f32x4.add(p1, f32x4.mul(y0, ub));
+        if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r0, r0));
+        if (count<Kept>()) keep(decoded, x0, y0);
         if (count<Rows>() == 4) {
           const r1 = v128.load(w1);
-          p2 = f32x4.add(p2, f32x4.mul(first<D>(r1, k0, k1, k8), ua));
-          p3 = f32x4.add(p3, f32x4.mul(second<D>(r1, w1, k0, k1), ub));
-          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r1, 1));
+          const x1 = first<D>(r1, k0, k1, k7), y1 = second<D>(r1, w1, k0, k1);
+          p2 = f32x4.add(p2, f32x4.mul(x1, ua));
+          p3 = f32x4.add(p3, f32x4.mul(y1, ub));
+          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r1, r1));
+          if (count<Kept>()) keep(decoded + VECTOR_GROUP, x1, y1);
           const r2 = v128.load(w2);
-          p4 = f32x4.add(p4, f32x4.mul(first<D>(r2, k0, k1, k8), ua));
-          p5 = f32x4.add(p5, f32x4.mul(second<D>(r2, w2, k0, k1), ub));
-          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r2, 1));
+          const x2 = first<D>(r2, k0, k1, k7), y2 = second<D>(r2, w2, k0, k1);
+          p4 = f32x4.add(p4, f32x4.mul(x2, ua));
+          p5 = f32x4.add(p5, f32x4.mul(y2, ub));
+          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r2, r2));
+          if (count<Kept>()) keep(decoded + 2 * VECTOR_GROUP, x2, y2);
           const r3 = v128.load(w3);
-          p6 = f32x4.add(p6, f32x4.mul(first<D>(r3, k0, k1, k8), ua));
-          p7 = f32x4.add(p7, f32x4.mul(second<D>(r3, w3, k0, k1), ub));
-          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r3, 1));
+          const x3 = first<D>(r3, k0, k1, k7), y3 = second<D>(r3, w3, k0, k1);
+          p6 = f32x4.add(p6, f32x4.mul(x3, ua));
+          p7 = f32x4.add(p7, f32x4.mul(y3, ub));
+          if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r3, r3));
+          if (count<Kept>()) keep(decoded + 3 * VECTOR_GROUP, x3, y3);
           w1 += tileGroup<D>();
           w2 += tileGroup<D>();
           w3 += tileGroup<D>();
         }
         w0 += tileGroup<D>();
         u += VECTOR_GROUP;
+        if (count<Kept>()) decoded += count<Rows>() * VECTOR_GROUP;
       }
       if (!tail) break;
       tail = false;
@@ -74,6 +86,11 @@ export function dots<D, Rows>(w: usize, stride: usize, n: usize, u: usize): v128
   if (isF16<D>() && v128.any_true(i16x8.ge_u(largest, i16x8.splat(<i16>0xf800)))) return f32x4.splat(NaN);
   if (count<Rows>() == 1) return fold<D>(t0, t1, t0, t1, t0, t1, t0, t1);
   return fold<D>(t0, t1, t2, t3, t4, t5, t6, t7);
+}
+
+@inline function keep(address: usize, x: v128, y: v128): void {
+  v128.store(address, x);
+  v128.store(address, y, 16);
 }
 
 /** The totals of four rows, a first and a second vector each, to the sums of four rows. */

@@ -28,9 +28,8 @@ const CONSTANTS = memory.data<u32>([
   0x7f807f80, 0x7f807f80, 0x7f807f80, 0x7f807f80, //    3  the exponent, in the upper half of an f32
   0x38803880, 0x38803880, 0x38803880, 0x38803880, //    4  113, the exponent of the least normal F16, there
   0x3f003f00, 0x3f003f00, 0x3f003f00, 0x3f003f00, //    5  126: back again, and 13 more
-  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000, //    6  the upper half of an f32
-  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00, //    7  the code of infinity
-  0x00002000, 0x00002000, 0x00002000, 0x00002000, //    8  2^13 times the even code
+  0x7c007c00, 0x7c007c00, 0x7c007c00, 0x7c007c00, //    6  the code of infinity
+  0x00002000, 0x00002000, 0x00002000, 0x00002000, //    7  2^13 times the even code
 ], 16);
 
 /** The codec's constant `k`; an index that the dtype does not have gives some value that nobody uses. */
@@ -45,58 +44,105 @@ const CONSTANTS = memory.data<u32>([
 // and its sign spread, by one product of 16-bit numbers.
 
 /** The first f32 vector of a group whose first 16 bytes are `raw`. */
-@inline export function first<D>(raw: v128, k0: v128, k1: v128, k8: v128): v128 {
-  if (isF32<D>()) return raw;
-  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(raw, k8), k0), k1);
-  return i32x4.shl(raw, 16);
+@inline export function first<D>(raw: v128, k0: v128, k1: v128, k7: v128): v128 {
+  const w = firstUnscaled<D>(raw, k0, k7);
+  return isF16<D>() ? f32x4.mul(w, k1) : w;
 }
 
 /** The second f32 vector of the group at `address`, whose first 16 bytes are `raw`. */
 @inline export function second<D>(raw: v128, address: usize, k0: v128, k1: v128): v128 {
+  const w = secondUnscaled<D>(raw, address, k0);
+  return isF16<D>() ? f32x4.mul(w, k1) : w;
+}
+
+// A loop that multiplies many elements by one number of at most 1 scales that number instead: the product is the same
+// real number, and so the same f32.
+
+/** F16: 2^-112 of the first vector. */
+@inline export function firstUnscaled<D>(raw: v128, k0: v128, k7: v128): v128 {
+  if (isF32<D>()) return raw;
+  if (isF16<D>()) return v128.and(i32x4.dot_i16x8_s(raw, k7), k0);
+  return i32x4.shl(raw, 16);
+}
+
+/** F16: 2^-112 of the second vector. */
+@inline export function secondUnscaled<D>(raw: v128, address: usize, k0: v128): v128 {
   if (isF32<D>()) return v128.load(address, 16);
-  if (isF16<D>()) return f32x4.mul(v128.and(i32x4.shr_s(raw, 3), k0), k1);
+  if (isF16<D>()) return v128.and(i32x4.shr_s(raw, 3), k0);
   return v128.and(raw, k0);
 }
 
-/** Rounds a group to nearest even and stores it. F16: values below 2^47, see packF16. */
+/** F16: 2^112 of it. */
+@inline export function scaled<D>(x: v128, k1: v128): v128 {
+  return isF16<D>() ? f32x4.mul(x, k1) : x;
+}
+
+/** Rounds a group to nearest even and stores it. F16: values below 2^47, see codesF16. */
 @inline export function storeGroup<D>(
   address: usize, a: v128, b: v128,
-  k1: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128,
+  k1: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128,
 ): void {
   if (isF32<D>()) {
     v128.store(address, a);
     v128.store(address, b, 16);
   } else if (isF16<D>()) {
-    v128.store(address, packF16(a, b, k2, k3, k4, k5, k6, k7));
+    const upper = upperHalves(a, b);
+    const signs = v128.and(upper, k2);
+    const exponents = exponentsF16(upper, k3, k4);
+    const rulers = i16x8.add(v128.or(exponents, signs), k5);
+    v128.store(address, codesF16(a, b, signs, exponents, rulers, k6));
   } else {
     v128.store(address, packBF16(a, b, k1));
   }
+}
+
+/** Two groups of F16, step by step side by side: within a group, each step has to wait for the one before it. */
+@inline export function storePairF16(
+  address0: usize, a0: v128, b0: v128, address1: usize, a1: v128, b1: v128,
+  k2: v128, k3: v128, k4: v128, k5: v128, k6: v128,
+): void {
+  const upper0 = upperHalves(a0, b0), upper1 = upperHalves(a1, b1);
+  const signs0 = v128.and(upper0, k2), signs1 = v128.and(upper1, k2);
+  const exponents0 = exponentsF16(upper0, k3, k4), exponents1 = exponentsF16(upper1, k3, k4);
+  const rulers0 = i16x8.add(v128.or(exponents0, signs0), k5), rulers1 = i16x8.add(v128.or(exponents1, signs1), k5);
+  const codes0 = codesF16(a0, b0, signs0, exponents0, rulers0, k6);
+  const codes1 = codesF16(a1, b1, signs1, exponents1, rulers1, k6);
+  v128.store(address0, codes0);
+  v128.store(address1, codes1);
 }
 
 // Eight codes at once, in 16-bit lanes: `codes` are the upper halves, `rest` what is cut off. A code goes up by one if
 // the rest is above a half, or just a half and the code odd: rest - even >= 0x8000, unsigned, where the subtraction
 // stops at 0. That bit, spread over the lane, is -1, which is subtracted.
 @inline function packBF16(a: v128, b: v128, k1: v128): v128 {
-  const codes = evenOdd(i32x4.shr_u(a, 16), b);
+  const codes = upperHalves(a, b);
   const rest = evenOdd(a, i32x4.shl(b, 16));
   const even = v128.andnot(k1, codes);
   return i16x8.sub(codes, i16x8.shr_s(i16x8.sub_sat_u(rest, even), 15));
 }
 
-// The FP adder rounds. Its ruler is a power of two, 2^13 above the number's exponent and of its sign; the ruler's last
-// place is the F16's, so that the sum holds the mantissa, rounded to nearest even, in its lowest bits. There is one
-// ruler for all subnormals. The upper halves of all eight numbers make the rulers, and the exponents of the codes, into
-// which the mantissa's highest bit carries. Up to 2^47 a code is right but for being too large to be finite.
-@inline function packF16(
-  a: v128, b: v128, k2: v128, k3: v128, k4: v128, k5: v128, k6: v128, k7: v128,
-): v128 {
-  const upper = evenOdd(i32x4.shr_u(a, 16), b);
-  const signs = v128.and(upper, k2);
-  const exponents = i16x8.sub_sat_u(v128.and(upper, k3), k4);
-  const rulers = i16x8.add(v128.or(exponents, signs), k5);
-  const sumA = f32x4.add(a, i32x4.shl(rulers, 16)), sumB = f32x4.add(b, v128.and(rulers, k6));
-  const codes = i16x8.add(evenOdd(sumA, i32x4.shl(sumB, 16)), i16x8.shl(exponents, 3));
-  return v128.or(i16x8.min_u(codes, k7), signs);
+// F16: the FP adder rounds. Its ruler is a power of two, 2^13 above the number's exponent and of its sign; the ruler's
+// last place is the F16's, so that the sum less the ruler is the mantissa, rounded to nearest even. There is one ruler
+// for all subnormals. The upper halves of all eight numbers make the rulers, and the exponents of the codes, into which
+// the mantissa's highest bit carries. Up to 2^47 a code is right but for being too large to be finite.
+//
+// The lower halves of the odd numbers' rulers are the even numbers' rulers. They are taken off again with the upper
+// halves, and since each is an even number of last places, ties go where they should.
+
+@inline function exponentsF16(upper: v128, k3: v128, k4: v128): v128 {
+  return i16x8.sub_sat_u(v128.and(upper, k3), k4);
+}
+
+@inline function codesF16(a: v128, b: v128, signs: v128, exponents: v128, rulers: v128, k6: v128): v128 {
+  const sumA = f32x4.add(a, i32x4.shl(rulers, 16));
+  const marksB = i32x4.sub(f32x4.add(b, rulers), rulers);
+  const codes = i16x8.add(evenOdd(sumA, i32x4.shl(marksB, 16)), i16x8.shl(exponents, 3));
+  return v128.or(i16x8.min_u(codes, k6), signs);
+}
+
+/** The upper halves of the eight numbers. */
+@inline function upperHalves(a: v128, b: v128): v128 {
+  return evenOdd(i32x4.shr_u(a, 16), b);
 }
 
 /** Even 16-bit lanes of a, odd ones of b. */

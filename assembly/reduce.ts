@@ -4,7 +4,7 @@
 // stride of a power of two, which rows beside each other have, worst. With q there is twice the arithmetic, and four
 // rows at a time win: each load and store of a[j] then serves four rows. The chain a + p0·w0 + p1·w1 + … is the same.
 import { decode } from "./element";
-import { constant, first, lane, second, tileGroup, VECTOR_GROUP } from "./group";
+import { constant, firstUnscaled, lane, scaled, secondUnscaled, tileGroup, VECTOR_GROUP } from "./group";
 import { TAIL_STRIDE, TAILS, takeTails } from "./tails";
 import { count, Four, isF16, isF32, One, Two } from "./types";
 
@@ -60,40 +60,40 @@ function sweep<D, Vectors>(
 function addRows<D, Rows, Vectors>(
   w: usize, stride: usize, groups: usize, p: usize, q: usize, a: usize, b: usize, largest: v128,
 ): v128 {
-  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
+  const k0 = constant<D>(0), k1 = constant<D>(1), k7 = isF16<D>() ? constant<D>(7) : k0;
   const zero = f32x4.splat(0);
   const four = count<Rows>() == 4, pair = count<Vectors>() == 2;
-  const p0 = v128.load32_splat(p), p1 = four ? v128.load32_splat(p, 4) : zero;
-  const p2 = four ? v128.load32_splat(p, 8) : zero, p3 = four ? v128.load32_splat(p, 12) : zero;
-  const q0 = pair ? v128.load32_splat(q) : zero, q1 = four && pair ? v128.load32_splat(q, 4) : zero;
-  const q2 = four && pair ? v128.load32_splat(q, 8) : zero, q3 = four && pair ? v128.load32_splat(q, 12) : zero;
+  const p0 = coefficient<D>(p, 0, k1), p1 = four ? coefficient<D>(p, 1, k1) : zero;
+  const p2 = four ? coefficient<D>(p, 2, k1) : zero, p3 = four ? coefficient<D>(p, 3, k1) : zero;
+  const q0 = pair ? coefficient<D>(q, 0, k1) : zero, q1 = four && pair ? coefficient<D>(q, 1, k1) : zero;
+  const q2 = four && pair ? coefficient<D>(q, 2, k1) : zero, q3 = four && pair ? coefficient<D>(q, 3, k1) : zero;
   let w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   for (; groups; --groups) {
     const r0 = v128.load(w0);
-    let x = first<D>(r0, k0, k1, k8), y = second<D>(r0, w0, k0, k1);
+    let x = firstUnscaled<D>(r0, k0, k7), y = secondUnscaled<D>(r0, w0, k0);
     let a0 = f32x4.add(v128.load(a), f32x4.mul(x, p0)), a1 = f32x4.add(v128.load(a, 16), f32x4.mul(y, p0));
     let b0 = zero, b1 = zero;
     if (count<Vectors>() == 2) {
       b0 = f32x4.add(v128.load(b), f32x4.mul(x, q0));
       b1 = f32x4.add(v128.load(b, 16), f32x4.mul(y, q0));
     }
-    if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r0, 1));
+    if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r0, r0));
     if (count<Rows>() == 4) {
       const r1 = v128.load(w1);
-      x = first<D>(r1, k0, k1, k8), y = second<D>(r1, w1, k0, k1);
+      x = firstUnscaled<D>(r1, k0, k7), y = secondUnscaled<D>(r1, w1, k0);
       a0 = f32x4.add(a0, f32x4.mul(x, p1)), a1 = f32x4.add(a1, f32x4.mul(y, p1));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q1)), b1 = f32x4.add(b1, f32x4.mul(y, q1));
-      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r1, 1));
+      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r1, r1));
       const r2 = v128.load(w2);
-      x = first<D>(r2, k0, k1, k8), y = second<D>(r2, w2, k0, k1);
+      x = firstUnscaled<D>(r2, k0, k7), y = secondUnscaled<D>(r2, w2, k0);
       a0 = f32x4.add(a0, f32x4.mul(x, p2)), a1 = f32x4.add(a1, f32x4.mul(y, p2));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q2)), b1 = f32x4.add(b1, f32x4.mul(y, q2));
-      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r2, 1));
+      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r2, r2));
       const r3 = v128.load(w3);
-      x = first<D>(r3, k0, k1, k8), y = second<D>(r3, w3, k0, k1);
+      x = firstUnscaled<D>(r3, k0, k7), y = secondUnscaled<D>(r3, w3, k0);
       a0 = f32x4.add(a0, f32x4.mul(x, p3)), a1 = f32x4.add(a1, f32x4.mul(y, p3));
       if (count<Vectors>() == 2) b0 = f32x4.add(b0, f32x4.mul(x, q3)), b1 = f32x4.add(b1, f32x4.mul(y, q3));
-      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.shl(r3, 1));
+      if (isF16<D>()) largest = i16x8.max_u(largest, i16x8.add(r3, r3));
       w1 += tileGroup<D>();
       w2 += tileGroup<D>();
       w3 += tileGroup<D>();
@@ -109,6 +109,11 @@ function addRows<D, Rows, Vectors>(
     a += VECTOR_GROUP;
   }
   return largest;
+}
+
+/** A row's coefficient, for unscaled elements. */
+@inline function coefficient<D>(p: usize, row: usize, k1: v128): v128 {
+  return scaled<D>(v128.load32_splat(p + 4 * row), k1);
 }
 
 /** x - x is 0, or NaN where x is infinite or NaN; and a NaN stays in the sum. */

@@ -2,6 +2,7 @@
 //
 // A row's result does not depend on its block: sums have one order, and a block in which some row needs f64 is done
 // row by row.
+import { DECODED, LONGEST } from "./decoded";
 import { dots } from "./dots";
 import { exactChunk } from "./exact";
 import { VECTOR_GROUP } from "./group";
@@ -44,21 +45,42 @@ function rows<D, Right, Left>(
   u: usize, v: usize, vectorStride: usize, alpha: f32, beta: f32,
   p: usize, q: usize, s: usize, t: usize, s64: usize, t64: usize,
 ): void {
+  if (isF16<D>() && count<Right>() != 0 && n <= LONGEST) {
+    blocks<D, Right, Left, One>(
+      tile, rowCount, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64,
+    );
+  } else {
+    blocks<D, Right, Left, Zero>(
+      tile, rowCount, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64,
+    );
+  }
+}
+
+/** Kept is One where the update finds the elements as the dots left them, and Zero where it decodes them again. */
+function blocks<D, Right, Left, Kept>(
+  tile: usize, rowCount: usize, rowStride: usize, chunkCount: usize, n: usize,
+  u: usize, v: usize, vectorStride: usize, alpha: f32, beta: f32,
+  p: usize, q: usize, s: usize, t: usize, s64: usize, t64: usize,
+): void {
   for (; rowCount >= 4; rowCount -= 4) {
-    chunks<D, Four, Right, Left>(tile, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64);
+    chunks<D, Four, Right, Left, Kept>(
+      tile, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64,
+    );
     tile += 4 * rowStride;
     p += 16;
     if (q) q += 16;
   }
   for (; rowCount; --rowCount) {
-    chunks<D, One, Right, Left>(tile, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64);
+    chunks<D, One, Right, Left, Kept>(
+      tile, rowStride, chunkCount, n, u, v, vectorStride, alpha, beta, p, q, s, t, s64, t64,
+    );
     tile += rowStride;
     p += 4;
     if (q) q += 4;
   }
 }
 
-function chunks<D, Rows, Right, Left>(
+function chunks<D, Rows, Right, Left, Kept>(
   w: usize, stride: usize, chunkCount: usize, n: usize,
   u: usize, v: usize, vectorStride: usize, alpha: f32, beta: f32,
   p: usize, q: usize, s: usize, t: usize, s64: usize, t64: usize,
@@ -78,25 +100,28 @@ function chunks<D, Rows, Right, Left>(
     let cu = zero, cv = zero;
     let fits = true;
     if (count<Right>()) {
-      cu = f32x4.mul(f32x4.splat(alpha), dots<D, Rows>(w, stride, n, u));
+      cu = f32x4.mul(f32x4.splat(alpha), dots<D, Rows, Kept>(w, stride, n, u));
       fits = fit<D>(cu);
       if (count<Right>() == 2 && v) {
-        cv = f32x4.mul(f32x4.splat(beta), dots<D, Rows>(w, stride, n, chunkV));
+        cv = f32x4.mul(f32x4.splat(beta), dots<D, Rows, Zero>(w, stride, n, chunkV));
         fits = fits && fit<D>(cv);
       }
     }
     if (fits) {
-      update<D, Rows, Right, Left>(w, stride, wholeGroups, u, chunkV, s, chunkT, cu, cv, pRows, qRows);
+      update<D, Rows, Right, Left, Kept>(
+        w, stride, wholeGroups, DECODED, u, chunkV, s, chunkT, cu, cv, pRows, qRows,
+      );
       if (tailBytes) {
         const done = wholeGroups * VECTOR_GROUP;
-        update<D, Rows, Right, Left>(
-          TAILS, TAIL_STRIDE, 1, u + done, chunkV + done, s + done, chunkT + done, cu, cv, pRows, qRows,
+        update<D, Rows, Right, Left, Kept>(
+          TAILS, TAIL_STRIDE, 1, DECODED + count<Rows>() * done,
+          u + done, chunkV + done, s + done, chunkT + done, cu, cv, pRows, qRows,
         );
         putTails(w + wholeBytes, stride, tailBytes, count<Rows>());
       }
     } else if (count<Rows>() == 4) {
       for (let row: usize = 0; row < 4; ++row) {
-        chunks<D, One, Right, Left>(
+        chunks<D, One, Right, Left, Kept>(
           w + row * stride, stride, 1, n, u, v ? chunkV : 0, vectorStride, alpha, beta,
           p + 4 * row, q ? q + 4 * row : 0, s, t ? chunkT : 0, s64, t64,
         );

@@ -4,68 +4,80 @@
 //   left  = q·t - p·s       p, q: one number for each row
 //
 // A side has no, one (û, s) or two vectors; two sides have equally many.
-import { constant, first, second, storeGroup, tileGroup, VECTOR_GROUP } from "./group";
+import { constant, first, second, storeGroup, storePairF16, tileGroup, VECTOR_GROUP } from "./group";
 import { count, isF16 } from "./types";
 
-/** The coefficients come in lanes, one for each row. */
-export function update<D, Rows, Right, Left>(
-  w: usize, stride: usize, groups: usize,
+/**
+ * The coefficients come in lanes, one for each row.
+ *
+ * @typeParam Kept One: the elements are at `decoded`, as in `decoded.ts`
+ */
+export function update<D, Rows, Right, Left, Kept>(
+  w: usize, stride: usize, groups: usize, decoded: usize,
   u: usize, v: usize, s: usize, t: usize,
   cu: v128, cv: v128, p: v128, q: v128,
 ): void {
-  const k0 = constant<D>(0), k1 = constant<D>(1), k8 = isF16<D>() ? constant<D>(8) : k0;
+  const k0 = constant<D>(0), k1 = constant<D>(1), k7 = isF16<D>() ? constant<D>(7) : k0;
   const k2 = isF16<D>() ? constant<D>(2) : k0, k3 = isF16<D>() ? constant<D>(3) : k0;
   const k4 = isF16<D>() ? constant<D>(4) : k0, k5 = isF16<D>() ? constant<D>(5) : k0;
-  const k6 = isF16<D>() ? constant<D>(6) : k0, k7 = isF16<D>() ? constant<D>(7) : k0;
+  const k6 = isF16<D>() ? constant<D>(6) : k0;
   let w0 = w, w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   const cu0 = row0(cu), cv0 = row0(cv), p0 = row0(p), q0 = row0(q);
   const cu1 = row1(cu), cv1 = row1(cv), p1 = row1(p), q1 = row1(q);
   const cu2 = row2(cu), cv2 = row2(cv), p2 = row2(p), q2 = row2(q);
   const cu3 = row3(cu), cv3 = row3(cv), p3 = row3(p), q3 = row3(q);
+  // F16 takes two rows at a time, the others, which wait for memory, do not.
+  const pairs = isF16<D>() && count<Rows>() == 4;
   for (; groups; --groups) {
+    const d0 = decoded, d1 = d0 + VECTOR_GROUP, d2 = d1 + VECTOR_GROUP, d3 = d2 + VECTOR_GROUP;
     const ua = some<Right>(u, 1, 0), ub = some<Right>(u, 1, 16);
     const va = some<Right>(v, 2, 0), vb = some<Right>(v, 2, 16);
     const sa = some<Left>(s, 1, 0), sb = some<Left>(s, 1, 16);
     const ta = some<Left>(t, 2, 0), tb = some<Left>(t, 2, 16);
-    const r0 = v128.load(w0);
-    storeGroup<D>(
-      w0,
-      moved<Right, Left>(first<D>(r0, k0, k1, k8), ua, va, sa, ta, cu0, cv0, p0, q0),
-      moved<Right, Left>(second<D>(r0, w0, k0, k1), ub, vb, sb, tb, cu0, cv0, p0, q0),
-      k1, k2, k3, k4, k5, k6, k7,
-    );
+    const r0 = codes<Kept>(w0);
+    const x0 = moved<Right, Left>(firstOf<D, Kept>(r0, d0, k0, k1, k7), ua, va, sa, ta, cu0, cv0, p0, q0);
+    const y0 = moved<Right, Left>(secondOf<D, Kept>(r0, w0, d0, k0, k1), ub, vb, sb, tb, cu0, cv0, p0, q0);
+    if (!pairs) storeGroup<D>(w0, x0, y0, k1, k2, k3, k4, k5, k6);
     if (count<Rows>() == 4) {
-      const r1 = v128.load(w1);
-      storeGroup<D>(
-        w1,
-        moved<Right, Left>(first<D>(r1, k0, k1, k8), ua, va, sa, ta, cu1, cv1, p1, q1),
-        moved<Right, Left>(second<D>(r1, w1, k0, k1), ub, vb, sb, tb, cu1, cv1, p1, q1),
-        k1, k2, k3, k4, k5, k6, k7,
-      );
-      const r2 = v128.load(w2);
-      storeGroup<D>(
-        w2,
-        moved<Right, Left>(first<D>(r2, k0, k1, k8), ua, va, sa, ta, cu2, cv2, p2, q2),
-        moved<Right, Left>(second<D>(r2, w2, k0, k1), ub, vb, sb, tb, cu2, cv2, p2, q2),
-        k1, k2, k3, k4, k5, k6, k7,
-      );
-      const r3 = v128.load(w3);
-      storeGroup<D>(
-        w3,
-        moved<Right, Left>(first<D>(r3, k0, k1, k8), ua, va, sa, ta, cu3, cv3, p3, q3),
-        moved<Right, Left>(second<D>(r3, w3, k0, k1), ub, vb, sb, tb, cu3, cv3, p3, q3),
-        k1, k2, k3, k4, k5, k6, k7,
-      );
+      const r1 = codes<Kept>(w1);
+      const x1 = moved<Right, Left>(firstOf<D, Kept>(r1, d1, k0, k1, k7), ua, va, sa, ta, cu1, cv1, p1, q1);
+      const y1 = moved<Right, Left>(secondOf<D, Kept>(r1, w1, d1, k0, k1), ub, vb, sb, tb, cu1, cv1, p1, q1);
+      if (pairs) storePairF16(w0, x0, y0, w1, x1, y1, k2, k3, k4, k5, k6);
+      else storeGroup<D>(w1, x1, y1, k1, k2, k3, k4, k5, k6);
+      const r2 = codes<Kept>(w2);
+      const x2 = moved<Right, Left>(firstOf<D, Kept>(r2, d2, k0, k1, k7), ua, va, sa, ta, cu2, cv2, p2, q2);
+      const y2 = moved<Right, Left>(secondOf<D, Kept>(r2, w2, d2, k0, k1), ub, vb, sb, tb, cu2, cv2, p2, q2);
+      if (!pairs) storeGroup<D>(w2, x2, y2, k1, k2, k3, k4, k5, k6);
+      const r3 = codes<Kept>(w3);
+      const x3 = moved<Right, Left>(firstOf<D, Kept>(r3, d3, k0, k1, k7), ua, va, sa, ta, cu3, cv3, p3, q3);
+      const y3 = moved<Right, Left>(secondOf<D, Kept>(r3, w3, d3, k0, k1), ub, vb, sb, tb, cu3, cv3, p3, q3);
+      if (pairs) storePairF16(w2, x2, y2, w3, x3, y3, k2, k3, k4, k5, k6);
+      else storeGroup<D>(w3, x3, y3, k1, k2, k3, k4, k5, k6);
       w1 += tileGroup<D>();
       w2 += tileGroup<D>();
       w3 += tileGroup<D>();
     }
     w0 += tileGroup<D>();
+    if (count<Kept>()) decoded += count<Rows>() * VECTOR_GROUP;
     u += VECTOR_GROUP;
     v += VECTOR_GROUP;
     s += VECTOR_GROUP;
     t += VECTOR_GROUP;
   }
+}
+
+// A group's first 16 bytes, and its two vectors: decoded from there, or kept.
+
+@inline function codes<Kept>(w: usize): v128 {
+  return count<Kept>() ? i32x4.splat(0) : v128.load(w);
+}
+
+@inline function firstOf<D, Kept>(raw: v128, decoded: usize, k0: v128, k1: v128, k7: v128): v128 {
+  return count<Kept>() ? v128.load(decoded) : first<D>(raw, k0, k1, k7);
+}
+
+@inline function secondOf<D, Kept>(raw: v128, w: usize, decoded: usize, k0: v128, k1: v128): v128 {
+  return count<Kept>() ? v128.load(decoded, 16) : second<D>(raw, w, k0, k1);
 }
 
 // The coefficients are below 2^125 and the vectors at most 1, or the other way round: no sum of products can overflow

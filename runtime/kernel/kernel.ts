@@ -73,7 +73,7 @@ export interface ReduceJob {
   /** Bytes from one row to the next. */
   readonly rowStride: number;
   readonly columnCount: number;
-  /** Coefficients of the rows, f32 `[rowCount]`; `q` may be 0. */
+  /** Coefficients of the rows, f32 `[rowCount]`, in size at most 1; `q` may be 0. */
   readonly p: Address;
   readonly q: Address;
   /** Where the segment's sums are added, f64 `[columnCount]`; `qSums` is 0 where `q` is. */

@@ -63,6 +63,30 @@ Deno.test("transformRows: every dtype, side and chunk length up to 40 gives the 
   }
 });
 
+Deno.test("transformRows: an F16 chunk that is kept decoded, or is too long for it, gives the specification's bytes", () => {
+  for (const [right, left] of SIDES) {
+    for (const chunkLength of [4095, 4096, 4097, 4104]) {
+      for (const kind of ["weights", "few specials"] as const) {
+        const shape: Shape = {
+          seed: chunkLength + right * 3 + left,
+          dtype: "F16",
+          kind,
+          rowCount: 5,
+          chunkCount: 2,
+          chunkLength,
+          right,
+          left,
+          shared: false,
+          offset: 2,
+          gap: 0,
+        };
+        const problem = layOut(shape);
+        assertSameBytes(problem, (kernel) => kernel.transformRows(problem.job), shape);
+      }
+    }
+  }
+});
+
 Deno.test("transformRows: any split of the rows into calls gives the same bytes", () => {
   fc.assert(
     fc.property(shapes, (shape) => {
