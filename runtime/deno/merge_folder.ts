@@ -39,6 +39,11 @@ export async function mergeToFolder(
 ): Promise<MergeReport> {
   const { workers = defaultWorkerCount(), maxMemory, signal } = options;
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
+  const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+  for (const { locator } of plan.baseFiles) {
+    if (!locator.startsWith(`${absolute}/`)) continue;
+    throw new EtherError("usage", "the output holds the base", { file: options.name ?? path, hint: "name another" });
+  }
   const output = await OutputFolder.start(path, options);
   const assignment = { files: plan.files, output: output.root, tileByteLength };
   const runners = startRunners(workers, assignment, signal);

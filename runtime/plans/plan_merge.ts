@@ -2,6 +2,7 @@
 import type { Adapter } from "../adapters/adapter.ts";
 import type { Targets } from "../adapters/target.ts";
 import type { Checkpoint, Model, ModelTensor, WeightFile } from "../checkpoints/model.ts";
+import { headState } from "../checkpoints/tied.ts";
 import { EtherError } from "../error.ts";
 import type { CompiledAdapter, Stage } from "../methods/method.ts";
 import type { OpSpec } from "../methods/op.ts";
@@ -52,8 +53,22 @@ export function planMerge({ targets, adapters, dtype }: PlanInput): MergePlan {
     transformed: builder.transformed,
     copiedCount: builder.copiedCount,
     castCount: builder.castCount,
-    warnings: [...adapters.flatMap(({ compiled }) => compiled.warnings), ...builder.warnings],
+    warnings: [
+      ...adapters.flatMap(({ compiled }) => compiled.warnings),
+      ...builder.warnings,
+      ...tiedEmbeddingWarnings(targets, builder.transformed),
+    ],
   };
+}
+
+/** A change of a tied model's embedding changes its output head too, which whoever adapted it may not have meant. */
+function tiedEmbeddingWarnings({ model, untied }: Targets, transformed: readonly { name: string }[]): string[] {
+  // An encoder has an embedding and no head at all: only the config knows.
+  if (untied !== null || !model.checkpoints.some(({ config }) => config?.tied === true)) return [];
+  const names = new Set(transformed.map(({ name }) => name));
+  return headState(model).embeddings.filter(({ info }) => names.has(info.name)).map(({ info }) => {
+    return `${model.name}: ${info.name} is the output head too, which changes with it; --untie keeps the head as it is`;
+  });
 }
 
 function baseFiles(model: Model): BaseFile[] {

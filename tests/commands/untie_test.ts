@@ -153,3 +153,15 @@ Deno.test("--untie and --dtype together: the new head is cast too", async () => 
   const shard = await readTensorFile(`${output}/model-2.safetensors`);
   assertEquals([...shard.values()].map(({ dtype }) => dtype), ["F32", "F32"]);
 });
+
+Deno.test("a change of a tied embedding is a warning: the output head changes with it", async () => {
+  const adapter = makeAdapter({}, {
+    "base_model.model.model.embed_tokens.ether_u_in": { dtype: "F32", shape: [2, 4] },
+  });
+  const warned = await run(mergeArgs(makeTied(), adapter, newPath()));
+  assertDone(warned);
+  assertMatch(warned.stderr, /embed_tokens\.weight is the output head too/);
+  const untied = await run([...mergeArgs(makeTied(), adapter, newPath()), "--untie"]);
+  assertDone(untied);
+  assertEquals(/output head too/.test(untied.stderr), false);
+});
