@@ -150,6 +150,13 @@ const CONSTANTS = memory.data<u32>([
   return i16x8.shuffle(a, b, 0, 9, 2, 11, 4, 13, 6, 15);
 }
 
+/** Elements 2·pair and 2·pair + 1 of the vector group at `u`, in f64. */
+@inline export function widen<D>(u: usize, pair: usize): v128 {
+  if (isF32<D>()) return f64x2.promote_low_f32x4(v128.load64_zero(u + 8 * pair));
+  const even = v128.load32_zero(u + 4 * pair), odd = v128.load32_zero(u + 4 * pair, 16);
+  return f64x2.promote_low_f32x4(i32x4.shuffle(even, odd, 0, 4, 0, 4));
+}
+
 /** Where element `index` of a vector lies, in bytes from the vector's start. */
 @inline export function lane<D>(index: usize): usize {
   if (isF32<D>()) return index << 2;

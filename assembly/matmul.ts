@@ -2,6 +2,7 @@
 //
 // For each segment and each panel of eight columns: the panel of B is packed, so that its rows lie side by side and a
 // short last panel is padded with zeros; then tiles of four rows (or one) by eight columns stay in registers.
+import { least } from "./rows";
 import { count, Four, One } from "./types";
 
 const SEGMENT: usize = 64;
@@ -31,9 +32,7 @@ export function matmulF32(
       }
     }
   }
-  for (let i: usize = 0; i < m; ++i) {
-    if (!finite(c + i * cStride, n)) exactRow(a + i * aStride, b, bStride, c + i * cStride, k, n);
-  }
+  for (let i: usize = 0; i < m; ++i) amendRow(a + i * aStride, b, bStride, c + i * cStride, k, n);
 }
 
 function pack(b: usize, bStride: usize, depth: usize, width: usize): void {
@@ -92,19 +91,19 @@ function multiply<Rows>(a: usize, aStride: usize, depth: usize, c: usize, cStrid
   v128.store(c, f32x4.add(v128.load(c, 16), y), 16);
 }
 
-function finite(c: usize, n: usize): bool {
+/** Elements that f32 could not hold, or that may be sums of products that it could not: in f64, rounded once. */
+function amendRow(a: usize, b: usize, bStride: usize, c: usize, k: usize, n: usize): void {
   for (let j: usize = 0; j < n; ++j) {
-    const x = load<f32>(c + 4 * j);
-    if (x - x != 0) return false;
-  }
-  return true;
-}
-
-/** The row in f64, k in increasing order, rounded once. */
-function exactRow(a: usize, b: usize, bStride: usize, c: usize, k: usize, n: usize): void {
-  for (let j: usize = 0; j < n; ++j) {
-    let sum: f64 = 0;
-    for (let i: usize = 0; i < k; ++i) sum += <f64>load<f32>(a + 4 * i) * <f64>load<f32>(b + i * bStride + 4 * j);
+    const size = abs(load<f32>(c + 4 * j));
+    if (size >= least() && size < <f32>Infinity) continue;
+    const sum = exactDot(a, b + 4 * j, bStride, k);
     store<f32>(c + 4 * j, sum == sum ? <f32>sum : NaN);
   }
+}
+
+/** Row times column, in increasing k. */
+function exactDot(a: usize, b: usize, bStride: usize, k: usize): f64 {
+  let sum: f64 = 0;
+  for (; k; --k, a += 4, b += bStride) sum += <f64>load<f32>(a) * <f64>load<f32>(b);
+  return sum;
 }

@@ -3,6 +3,9 @@
 // Whole rows are swept, without tiles of columns, and one after the other: memory likes one long stream best, and a
 // stride of a power of two, which rows beside each other have, worst. With q there is twice the arithmetic, and four
 // rows at a time win: each load and store of a[j] then serves four rows. The chain a + p0·w0 + p1·w1 + … is the same.
+//
+// The sums are of 2^60·p, but for F16: no product of an F32 or BF16 is then so small that f32 loses digits of it. A sum
+// that is then too large for f32 is done in f64.
 import { decode } from "./element";
 import { constant, firstUnscaled, lane, scaled, secondUnscaled, tileGroup, VECTOR_GROUP } from "./group";
 import { TAIL_STRIDE, TAILS, takeTails } from "./tails";
@@ -111,9 +114,15 @@ function addRows<D, Rows, Vectors>(
   return largest;
 }
 
-/** A row's coefficient, for unscaled elements. */
+/** A row's coefficient, for unscaled elements; but for F16, 2^60 of it. */
 @inline function coefficient<D>(p: usize, row: usize, k1: v128): v128 {
-  return scaled<D>(v128.load32_splat(p + 4 * row), k1);
+  const own = v128.load32_splat(p + 4 * row);
+  return isF16<D>() ? scaled<D>(own, k1) : f32x4.mul(own, f32x4.splat(reinterpret<f32>(0x5d800000)));
+}
+
+/** A sum without the 2^60. */
+@inline function unscaledSums<D>(x: v128): v128 {
+  return isF16<D>() ? x : f64x2.mul(x, f64x2.splat(reinterpret<f64>(0x3c30000000000000)));
 }
 
 /** x - x is 0, or NaN where x is infinite or NaN; and a NaN stays in the sum. */
@@ -133,20 +142,21 @@ function collect<D>(a: usize, n: usize, sums: usize): void {
     const x = v128.load(a), y = v128.load(a, 16);
     const low = isF32<D>() ? x : i32x4.shuffle(x, y, 0, 4, 1, 5);
     const high = isF32<D>() ? y : i32x4.shuffle(x, y, 2, 6, 3, 7);
-    addPair(sums, low);
-    addPair(sums + 16, i64x2.shuffle(low, low, 1, 0));
-    addPair(sums + 32, high);
-    addPair(sums + 48, i64x2.shuffle(high, high, 1, 0));
+    addPair<D>(sums, low);
+    addPair<D>(sums + 16, i64x2.shuffle(low, low, 1, 0));
+    addPair<D>(sums + 32, high);
+    addPair<D>(sums + 48, i64x2.shuffle(high, high, 1, 0));
     a += VECTOR_GROUP;
     sums += 64;
   }
   for (let e: usize = 0; e < (n & 7); ++e) {
-    store<f64>(sums + 8 * e, load<f64>(sums + 8 * e) + <f64>load<f32>(a + lane<D>(e)));
+    const own = unscaledSums<D>(f64x2.splat(<f64>load<f32>(a + lane<D>(e))));
+    store<f64>(sums + 8 * e, load<f64>(sums + 8 * e) + f64x2.extract_lane(own, 0));
   }
 }
 
-@inline function addPair(sums: usize, x: v128): void {
-  v128.store(sums, f64x2.add(v128.load(sums), f64x2.promote_low_f32x4(x)));
+@inline function addPair<D>(sums: usize, x: v128): void {
+  v128.store(sums, f64x2.add(v128.load(sums), unscaledSums<D>(f64x2.promote_low_f32x4(x))));
 }
 
 /** The same sums in f64, rows in increasing order. */

@@ -16,6 +16,13 @@ import { update } from "./update";
  */
 @inline export function limit<D>(): f32 { return reinterpret<f32>(isF16<D>() ? 0x53800000 : 0x7e000000); }
 
+/**
+ * Sums must not be below this, 2^-100, to take the f32 path. A product of f32 below 2^-126 loses digits, each time up to
+ * half of F32's smallest step; here and above that is nothing beside the rounding of the sums. F16 and BF16, whose steps
+ * are far larger, could do without, but should get the bytes that they get when they are decoded to F32 first.
+ */
+@inline export function least(): f32 { return reinterpret<f32>(0x0d800000); }
+
 /** Absent vectors are 0. The sides are specialised for as many vectors as they have, both for the larger number. */
 export function transform<D>(
   tile: usize, rowCount: usize, rowStride: usize, chunkCount: usize, n: usize,
@@ -100,8 +107,11 @@ function chunks<D, Rows, Right, Left, Kept>(
     let cu = zero, cv = zero;
     let fits = true;
     if (count<Right>()) {
-      cu = f32x4.mul(f32x4.splat(alpha), dots<D, Rows, Kept>(w, stride, n, u));
+      const du = dots<D, Rows, Kept>(w, stride, n, u);
+      cu = f32x4.mul(f32x4.splat(alpha), du);
       fits = fit<D>(cu);
+      // A sum that is large enough vouches for its chunk: no need to look at the other one too.
+      fits = fits && i32x4.all_true(f32x4.ge(f32x4.abs(du), f32x4.splat(least())));
       if (count<Right>() == 2 && v) {
         cv = f32x4.mul(f32x4.splat(beta), dots<D, Rows, Zero>(w, stride, n, chunkV));
         fits = fits && fit<D>(cv);

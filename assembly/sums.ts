@@ -1,7 +1,7 @@
 // Finished sums of a block of rows, x = ũᵀW: reflected as the rows will be, (ũᵀW)H = ũᵀ(W H), scaled, and put where the
 // update reads them. In f64 throughout, eight elements at a time; the f32 copy is rounded once.
-import { lane, VECTOR_GROUP } from "./group";
-import { limit } from "./rows";
+import { lane, VECTOR_GROUP, widen } from "./group";
+import { least, limit } from "./rows";
 import { count, isF32, One, Two, Zero } from "./types";
 
 /** Bytes of eight f64. */
@@ -10,7 +10,7 @@ const GROUP: usize = 64;
 /** The last n mod 8 sums of a chunk, zero-padded. */
 const TAIL = memory.data(64, 16);
 
-/** True if some |x| is not below the limit of the f32 path. Absent vectors are 0. */
+/** True if some x does not fit the f32 path. Absent vectors are 0. */
 export function prepare<D>(
   sums: usize, chunkCount: usize, n: usize,
   u: usize, v: usize, vectorStride: usize, alpha: f64, beta: f64,
@@ -49,20 +49,18 @@ function chunk<D, Right>(
   return fits;
 }
 
-/** x ← scale·(x - cu·û + cv·v̂), and its f32 form at `target`. False if some |x| is not below the limit. */
+/** x ← scale·(x - cu·û + cv·v̂), and its f32 form at `target`. False if some x does not fit the f32 path. */
 function reflect<D, Right>(
   x: usize, groups: usize, u: usize, v: usize, cu: f64, cv: f64, scale: f64, target: usize,
 ): bool {
   const cus = f64x2.splat(cu), cvs = f64x2.splat(cv), scales = f64x2.splat(scale);
-  const bound = f64x2.splat(<f64>limit<D>());
-  let below = i64x2.splat(-1);
+  let fits = i64x2.splat(-1);
   for (; groups; --groups) {
     const x0 = f64x2.mul(reflected<D, Right>(x, 0, u, v, cus, cvs), scales);
     const x1 = f64x2.mul(reflected<D, Right>(x, 1, u, v, cus, cvs), scales);
     const x2 = f64x2.mul(reflected<D, Right>(x, 2, u, v, cus, cvs), scales);
     const x3 = f64x2.mul(reflected<D, Right>(x, 3, u, v, cus, cvs), scales);
-    below = v128.and(below, v128.and(f64x2.lt(f64x2.abs(x0), bound), f64x2.lt(f64x2.abs(x1), bound)));
-    below = v128.and(below, v128.and(f64x2.lt(f64x2.abs(x2), bound), f64x2.lt(f64x2.abs(x3), bound)));
+    fits = v128.and(fits, v128.and(v128.and(fit<D>(x0), fit<D>(x1)), v128.and(fit<D>(x2), fit<D>(x3))));
     v128.store(x, x0);
     v128.store(x, x1, 16);
     v128.store(x, x2, 32);
@@ -76,7 +74,14 @@ function reflect<D, Right>(
     v += VECTOR_GROUP;
     target += VECTOR_GROUP;
   }
-  return i64x2.all_true(below);
+  return i64x2.all_true(fits);
+}
+
+/** Lanes of ones where |x| is below the limit, and 0 or not below the least that products of f32 are right for. */
+@inline function fit<D>(x: v128): v128 {
+  const size = f64x2.abs(x);
+  const below = f64x2.lt(size, f64x2.splat(<f64>limit<D>()));
+  return v128.and(below, v128.or(f64x2.ge(size, f64x2.splat(<f64>least())), f64x2.eq(size, f64x2.splat(0))));
 }
 
 @inline function reflected<D, Right>(x: usize, pair: usize, u: usize, v: usize, cu: v128, cv: v128): v128 {
@@ -101,11 +106,4 @@ function dot<D>(x: usize, n: usize, u: usize): f64 {
   }
   const halves = f64x2.add(f64x2.add(s0, s2), f64x2.add(s1, s3));
   return f64x2.extract_lane(halves, 0) + f64x2.extract_lane(halves, 1);
-}
-
-/** Elements 2·pair and 2·pair + 1 of the group at `u`, in f64. */
-@inline function widen<D>(u: usize, pair: usize): v128 {
-  if (isF32<D>()) return f64x2.promote_low_f32x4(v128.load64_zero(u + 8 * pair));
-  const even = v128.load32_zero(u + 4 * pair), odd = v128.load32_zero(u + 4 * pair, 16);
-  return f64x2.promote_low_f32x4(i32x4.shuffle(even, odd, 0, 4, 0, 4));
 }

@@ -5,8 +5,9 @@
  * transformation acts along each row (W·H), in *chunks* of a row; the *left* part acts down the rows (H̃·W).
  *
  * Arithmetic is f32 with one rounding per operation, in an order that depends on the shape of the matrix alone, so that
- * any split of the rows gives the same bytes; where f32 cannot hold a value, that chunk is done again in f64. The one
- * rounding to the tile's dtype is to nearest even. `specification.ts` says all of it in plain TypeScript.
+ * any split of the rows gives the same bytes. What f32 cannot hold is done again in f64: sums that overflow, and sums
+ * below 2^-100, whose products may lie below 2^-126, where f32 loses digits that an F32 tile still has. The one rounding
+ * to the tile's dtype is to nearest even. `specification.ts` says all of it in plain TypeScript.
  */
 import type { FloatDtype } from "../safetensors/dtype.ts";
 
@@ -18,7 +19,8 @@ export type Address = number;
  * vectors are of norm 1, or zero.
  *
  * A chunk of a row is done in f64 where alpha·(w·û) or beta·(w·v̂) is not finite (so also where an element is not) or
- * too large for the f32 path: not below 2^125, or 2^40 for F16.
+ * too large for the f32 path: not below 2^125, or 2^40 for F16. So is one where |w·û| is below 2^-100; where its
+ * coefficients are 0 in f64 too, and there is no left part, it stays as it is.
  */
 export interface RightReflection {
   /** The first chunk's û, written by {@link Kernel.writeVectors}. */
@@ -136,18 +138,19 @@ export interface Kernel {
   transformRows(job: RowsJob): void;
 
   /**
-   * Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`: a sum in f32, or in f64 for all columns
-   * if a sum is not finite. The result depends on how rows are cut into segments: callers cut by the shape alone.
+   * Adds Σᵢ p[i]·w[i,j] of a segment of rows to `pSums`, and the same for `q`: a sum in f32 (of 2^60·p[i] but for F16, so
+   * that no small product loses digits), or in f64 for all columns if a sum is not finite. The result depends on how rows are
+   * cut into segments: callers cut by the shape alone.
    */
   reduceRows(job: ReduceJob): void;
 
   /**
    * Reflects, scales and converts finished sums. True: they do not fit the f32 path (a magnitude that is not below
-   * 2^125, or 2^40 for F16), and {@link LeftUpdate.exact} must be set.
+   * 2^125, or 2^40 for F16, or that is below 2^-100 and not 0), and {@link LeftUpdate.exact} must be set.
    */
   prepareSums(job: SumsJob): boolean;
 
-  /** C = A·B; a row of C with a value that f32 could not hold is computed again in f64. */
+  /** C = A·B; an element of C that is not finite, or below 2^-100 in size, is computed again in f64. */
   matmul(job: MatmulJob): void;
 
   /**

@@ -3,6 +3,7 @@
  * is its four even elements, then its four odd ones, because that is how eight codes split without shuffles.
  */
 import type { FloatDtype } from "../safetensors/dtype.ts";
+import type { Address } from "./kernel.ts";
 
 const EVEN_ODD: readonly number[] = [0, 4, 1, 5, 2, 6, 3, 7];
 
@@ -11,15 +12,19 @@ export function laneOf(dtype: FloatDtype, index: number): number {
   return dtype === "F32" ? index : (index & ~7) + EVEN_ODD[index & 7]!;
 }
 
-/** `values`, f32 `[count, length]`, in lane order, each vector padded with zeros to a multiple of eight. */
-export function toLanes(dtype: FloatDtype, values: Float32Array, length: number): Float32Array<ArrayBuffer> {
-  const count = length === 0 ? 0 : values.length / length;
+/** Writes `values`, f32 `[count, length]`, in lane order, each vector padded with zeros to a multiple of eight. */
+export function writeLanes(
+  dtype: FloatDtype,
+  { buffer }: Uint8Array<ArrayBuffer>,
+  address: Address,
+  values: Float32Array,
+  length: number,
+): void {
+  if (length === 0) return;
   const padded = Math.ceil(length / 8) * 8;
-  const lanes = new Float32Array(count * padded);
-  for (let vector = 0; vector < count; vector++) {
-    for (let index = 0; index < length; index++) {
-      lanes[vector * padded + laneOf(dtype, index)] = values[vector * length + index]!;
-    }
+  const lanes = new Float32Array(buffer, address, (values.length / length) * padded);
+  for (let start = 0, lane = 0; start < values.length; start += length, lane += padded) {
+    lanes.fill(0, lane + (length & ~7), lane + padded);
+    for (let index = 0; index < length; index++) lanes[lane + laneOf(dtype, index)] = values[start + index]!;
   }
-  return lanes;
 }

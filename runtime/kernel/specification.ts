@@ -9,7 +9,7 @@
 import { elementByteLength, type FloatDtype } from "../safetensors/dtype.ts";
 import { codeOf } from "./element.ts";
 import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
-import { toLanes } from "./lanes.ts";
+import { writeLanes } from "./lanes.ts";
 import { multiply } from "./specification/matmul.ts";
 import { Memory } from "./specification/memory.ts";
 import { reduceRows } from "./specification/reduce.ts";
@@ -38,7 +38,7 @@ export class SpecificationKernel implements Kernel {
   }
 
   writeVectors(dtype: FloatDtype, address: Address, values: Float32Array, length: number): void {
-    this.bytes.set(new Uint8Array(toLanes(dtype, values, length).buffer), address);
+    writeLanes(dtype, this.bytes, address, values, length);
   }
 
   transformRows(job: RowsJob): void {

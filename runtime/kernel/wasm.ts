@@ -2,7 +2,7 @@
 import type { FloatDtype } from "../safetensors/dtype.ts";
 import { kernelBytes } from "./generated.ts";
 import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
-import { toLanes } from "./lanes.ts";
+import { writeLanes } from "./lanes.ts";
 
 /** What the module exports; see `assembly/index.ts`. An i32 comes back signed. */
 export interface KernelExports {
@@ -55,8 +55,7 @@ export class WasmKernel implements Kernel {
   }
 
   writeVectors(dtype: FloatDtype, address: Address, values: Float32Array, length: number): void {
-    const lanes = toLanes(dtype, values, length);
-    this.bytes.set(new Uint8Array(lanes.buffer), address);
+    writeLanes(dtype, this.bytes, address, values, length);
   }
 
   transformRows(job: RowsJob): void {

@@ -1,6 +1,7 @@
 /** C = A·B: {@link multiply}. */
 import type { MatmulJob } from "../kernel.ts";
 import type { Memory } from "./memory.ts";
+import { LEAST } from "./rows.ts";
 
 const SEGMENT = 64;
 
@@ -9,9 +10,11 @@ export function multiply(memory: Memory, job: MatmulJob): void {
   for (let i = 0; i < job.m; i++) {
     const a = memory.elements("F32", job.a + i * job.aStride, job.k);
     const column = (j: number) => Float32Array.from(a, (_, k) => memory.f32(job.b + k * job.bStride + 4 * j));
-    let row: Float32Array = Float32Array.from({ length: job.n }, (_, j) => dot(a, column(j)));
-    if (!row.every(Number.isFinite)) row = row.map((_, j) => exactDot(a, column(j)));
-    row.forEach((value, j) => memory.setF32(job.c + i * job.cStride + 4 * j, value));
+    for (let j = 0; j < job.n; j++) {
+      const inF32 = dot(a, column(j));
+      const fits = Number.isFinite(inF32) && Math.abs(inF32) >= LEAST;
+      memory.setF32(job.c + i * job.cStride + 4 * j, fits ? inF32 : exactDot(a, column(j)));
+    }
   }
 }
 

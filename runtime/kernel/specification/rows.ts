@@ -1,7 +1,7 @@
 /** w ← w + right + left for each chunk w of each row: {@link transformRows}. */
 import { elementByteLength, type FloatDtype } from "../../safetensors/dtype.ts";
 import { type RowsJob, vectorByteLength } from "../kernel.ts";
-import { dot } from "./dot.ts";
+import { dot, exactDot } from "./dot.ts";
 import type { Memory } from "./memory.ts";
 
 /**
@@ -11,6 +11,13 @@ import type { Memory } from "./memory.ts";
 export function limitOf(dtype: FloatDtype): number {
   return dtype === "F16" ? 2 ** 40 : 2 ** 125;
 }
+
+/**
+ * Sums must not be below this to take the f32 path. A product of f32 below 2^-126 loses digits, each time up to half of
+ * F32's smallest step; here and above that is nothing beside the rounding of the sums. F16 and BF16, whose steps are far
+ * larger, could do without, but should get the bytes that they get when they are decoded to F32 first.
+ */
+export const LEAST = 2 ** -100;
 
 /** What one row's chunk needs; absent vectors are undefined. */
 interface Chunk {
@@ -59,11 +66,14 @@ export function transformRows(memory: Memory, job: RowsJob): void {
   }
 }
 
-/** The f32 path. Undefined where a coefficient does not fit it: also where an element is not finite. */
+/** The f32 path. Undefined where a sum or coefficient does not fit it: also where an element is not finite. */
 function transform({ limit, w, u, v, alpha, beta, p, q, s, t }: Chunk): Float32Array | undefined {
-  const cu = u ? Math.fround(alpha * dot(w, u)) : 0;
+  const du = u ? dot(w, u) : 0;
+  const cu = Math.fround(alpha * du);
   const cv = v ? Math.fround(beta * dot(w, v)) : 0;
   if (!(Math.abs(cu) < limit && Math.abs(cv) < limit)) return undefined;
+  // A sum that is large enough vouches for its chunk: no need to look at the other one too.
+  if (u && Math.abs(du) < LEAST) return undefined;
 
   /** a·x − b·y. */
   const difference = (a: number, x: number, b: number, y: number) =>
@@ -85,11 +95,11 @@ function transform({ limit, w, u, v, alpha, beta, p, q, s, t }: Chunk): Float32A
   });
 }
 
-/** The f64 path: dots in increasing order; the result is rounded to f32, and from there to the dtype. */
+/** The f64 path. The result is rounded to f32, and from there to the dtype. */
 function transformExactly({ w, u, v, alpha, beta, p, q, s64, t64 }: Chunk): Float32Array {
-  const exactDot = (x: Float32Array) => x.reduce((sum, value, e) => sum + w[e]! * value, 0);
-  const cu = u ? alpha * exactDot(u) : 0;
-  const cv = v ? beta * exactDot(v) : 0;
+  const cu = u ? alpha * exactDot(w, u) : 0;
+  const cv = v ? beta * exactDot(w, v) : 0;
+  if (cu === 0 && cv === 0 && !s64) return w; // nothing changes, as where all is zero
   return w.map((x, e) => {
     const right = (v ? cv * v[e]! : 0) - (u ? cu * u[e]! : 0);
     const left = (t64 ? q * t64[e]! : 0) - (s64 ? p * s64[e]! : 0);

@@ -46,8 +46,8 @@ export class Random {
 }
 
 /** What the elements of a tile are like. */
-export type Kind = "weights" | "any bits" | "finite bits" | "tiny" | "huge" | "few specials";
-export const KINDS: readonly Kind[] = ["weights", "any bits", "finite bits", "tiny", "huge", "few specials"];
+export type Kind = "weights" | "any bits" | "finite bits" | "tiny" | "small" | "huge" | "few specials";
+export const KINDS: readonly Kind[] = ["weights", "any bits", "finite bits", "tiny", "small", "huge", "few specials"];
 
 /** `count` elements of a dtype, as bytes. */
 export function elements(random: Random, dtype: FloatDtype, kind: Kind, count: number): Uint8Array<ArrayBuffer> {
@@ -76,6 +76,9 @@ export function elements(random: Random, dtype: FloatDtype, kind: Kind, count: n
         break;
       case "tiny":
         codes[index] = code(random.below(3));
+        break;
+      case "small": // about 2^-100, where the f64 path ends; F16 does not go there
+        codes[index] = code((dtype === "F16" ? 0 : 24) + random.below(6));
         break;
       case "huge":
         codes[index] = code(largest - 1 - random.below(3));

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { elements, firstDifference, FREE, KERNELS, kinds, Random, seeds, write } from "./arbitrary.ts";
+import { ulp, valuesOf } from "./reference.ts";
 
 const shapes = fc.record({
   seed: seeds,
@@ -66,6 +67,37 @@ Deno.test("matmul: C is near the exact product", () => {
         const error = Math.abs(c[i * n + j]! - exact);
         if (error > 8 * 2 ** -24 * size) throw new Error(`${kernel.name} [${i}, ${j}]: ${c[i * n + j]} for ${exact}`);
       }
+    }
+  }
+});
+
+Deno.test("matmul: tiny rows, columns and whole products are within 0.505 ulp and what the sums may lose", () => {
+  const [m, k, n] = [6, 150, 19];
+  const a = FREE, b = a + 4 * m * k, c = b + 4 * k * n;
+  for (const [aScale, bScale] of [[-149, 0], [-140, 0], [-110, -2], [-60, -80], [0, -130], [-100, 0]] as const) {
+    const random = new Random(-aScale + 1);
+    const draw = (length: number, log2: number) =>
+      Float32Array.from({ length }, () => random.normal() * 2 ** (random.below(3) === 0 ? -200 : log2));
+    const x = draw(m * k, aScale), y = draw(k * n, bScale);
+    // An ordinary row and an ordinary column among them, a row and a column of zeros.
+    for (let l = 0; l < k; l++) {
+      x[l] = random.normal(), x[k + l] = 0;
+      y[l * n + 1] = random.normal(), y[l * n + 2] = 0;
+    }
+    write(a, x);
+    write(b, y);
+    for (const kernel of KERNELS) {
+      kernel.matmul({ a, aStride: 4 * k, b, bStride: 4 * n, c, cStride: 4 * n, m, k, n });
+      valuesOf(kernel, "F32", c, m * n).forEach((got, index) => {
+        let exact = 0, xx = 0, yy = 0;
+        for (let l = 0; l < k; l++) {
+          const left = x[Math.floor(index / n) * k + l]!, right = y[l * n + index % n]!;
+          exact += left * right, xx += left * left, yy += right * right;
+        }
+        const allowed = 0.505 * ulp("F32", exact) + 8 * 2 ** -24 * Math.sqrt(xx * yy);
+        const error = Math.abs(got - exact);
+        if (error > allowed) throw new Error(`${kernel.name} [${index}]: ${got} for ${exact}: ${error / allowed}`);
+      });
     }
   }
 });

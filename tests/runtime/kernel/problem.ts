@@ -57,7 +57,9 @@ export function layOut(shape: Shape): Problem {
   // Around the rows lie all kinds of bits: a kernel must neither use nor change them.
   write(start, elements(random, dtype, "any bits", Math.ceil((end - start) / elementByteLength(dtype))));
   for (let row = 0; row < rowCount; row++) {
-    write(tile + row * rowStride, elements(random, dtype, shape.kind, columnCount));
+    // A tile that is small has neighbours that are not.
+    const kind = shape.kind === "small" && random.below(2) === 0 ? "weights" : shape.kind;
+    write(tile + row * rowStride, elements(random, dtype, kind, columnCount));
   }
 
   const vectorCount = shape.shared ? 1 : chunkCount;
