@@ -1,15 +1,17 @@
-/** An adapter as PEFT lays it out: `adapter_config.json` beside one safetensors file. */
-import type { Place } from "../checkpoints/model.ts";
+/** An adapter as PEFT lays it out, `adapter_config.json` beside one safetensors file; or an official ETHER checkpoint. */
+import type { Model, Place } from "../checkpoints/model.ts";
 import { readSmall } from "../checkpoints/model.ts";
 import { EtherError } from "../error.ts";
-import { type RunningDigest, type StartDigest, toHex } from "../io/digest.ts";
+import { type StartDigest, toHex } from "../io/digest.ts";
+import { digestOf, digestSource } from "../io/digest_source.ts";
 import { type FolderEntry, type OpenSource, parentOf } from "../io/folder.ts";
-import type { ByteSource } from "../io/source.ts";
 import { Fields, STRING } from "../json/fields.ts";
 import { parseJson } from "../json/parse.ts";
 import type { JsonObject } from "../json/value.ts";
 import type { SafetensorsHeader } from "../safetensors/header.ts";
 import { readHeader } from "../safetensors/read.ts";
+import { officialPath } from "./official/find.ts";
+import { openOfficial } from "./official/open_official.ts";
 
 /** An opened adapter; its tensors are read when they are needed. */
 export interface Adapter {
@@ -27,21 +29,51 @@ export interface Adapter {
   readonly locator: string;
   /** The tensor file's header. */
   readonly header: SafetensorsHeader;
-  /** SHA-256 in hex over (SHA-256 of the config's bytes ‖ SHA-256 of the tensor file's bytes). */
+  /**
+   * SHA-256 in hex over (SHA-256 of the config's bytes ‖ SHA-256 of the tensor file's bytes); of a `.pth` over those of
+   * the file, of its lit_config.json, and of the folder's name where that decided anything.
+   */
   readonly digest: string;
 }
 
 const CONFIG_FILE = "adapter_config.json";
 const TENSOR_FILE = "adapter_model.safetensors";
 
+/** What else is known, or allowed, when an adapter is opened. */
+export interface OpenAdapterOptions {
+  /** `lit_config.json` of an official checkpoint. @default beside it, or one folder up */
+  readonly litConfig?: Place | undefined;
+  /** The model that it is for: its tensors' names tell what an official checkpoint's modules are. @default unknown */
+  readonly base?: Model | undefined;
+  /** Read torch's `.pth` files. @default true */
+  readonly allowPth?: boolean | undefined;
+}
+
 /**
- * Opens an adapter folder, or one safetensors file whose config stands beside it.
+ * Opens an adapter folder; or one safetensors file whose config stands beside it; or an official checkpoint, by its
+ * `.pth` file or the folder that training wrote.
  *
- * @throws {EtherError} `not_found`, `bad_config`, `bad_header`, `unsupported_format`, `io_error`
+ * @throws {EtherError} `not_found`, `bad_config`, `bad_header`, `unsupported_format`, `io_error`; of a `.pth` also
+ * `bad_pickle` and what its parameters cannot mean
  */
-export async function openAdapter(place: Place, openSource: OpenSource, startDigest: StartDigest): Promise<Adapter> {
+export async function openAdapter(
+  place: Place,
+  openSource: OpenSource,
+  startDigest: StartDigest,
+  { litConfig, base, allowPth = true }: OpenAdapterOptions = {},
+): Promise<Adapter> {
   const { folder } = place;
-  const byPath = new Map((await folder.list()).map((entry) => [entry.path, entry]));
+  const entries = await folder.list();
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const official = officialPath(place, entries);
+  if (official !== null && byPath.has(official)) {
+    if (!allowPth) {
+      const hint = "convert it first: deno task convert --checkpoint";
+      throw new EtherError("unsupported_format", `${official} is a .pth file`, { file: folder.name, hint });
+    }
+    const options = { litConfig: litConfig ?? null, base: base ?? null };
+    return await openOfficial(place, official, entries, openSource, startDigest, options);
+  }
   const tensorPath = place.file ?? TENSOR_FILE;
   const configPath = parentOf(tensorPath) + CONFIG_FILE;
   const configEntry = byPath.get(configPath);
@@ -63,10 +95,8 @@ export async function openAdapter(place: Place, openSource: OpenSource, startDig
   try {
     const header = await readHeader(source);
     const digest = startDigest();
-    digest.update(finishOf(startDigest, (inner) => inner.update(configBytes)));
-    const tensors = startDigest();
-    await digestSource(source, tensors);
-    digest.update(tensors.finish());
+    digest.update(await digestOf(startDigest, (inner) => inner.update(configBytes)));
+    digest.update(await digestOf(startDigest, (inner) => digestSource(source, inner)));
     return {
       ...{ name: folder.name, peftType, config: fields.object, configName },
       ...{ fileName: source.name, locator, header, digest: toHex(digest.finish()) },
@@ -81,20 +111,4 @@ function missingTensors(folderName: string, path: string, byPath: ReadonlyMap<st
   if (other === undefined) return new EtherError("not_found", `no ${path}`, { file: folderName });
   const hint = "save the adapter again with safe_serialization=True";
   return new EtherError("unsupported_format", `${other} is no .safetensors file`, { file: folderName, hint });
-}
-
-function finishOf(startDigest: StartDigest, feed: (digest: RunningDigest) => void): Uint8Array<ArrayBuffer> {
-  const digest = startDigest();
-  feed(digest);
-  return digest.finish();
-}
-
-/** Feeds a whole source to a digest, a megabyte at a time. */
-export async function digestSource(source: ByteSource, digest: RunningDigest): Promise<void> {
-  const buffer = new Uint8Array(Math.min(source.size, 1 << 20));
-  for (let offset = 0; offset < source.size; offset += buffer.byteLength) {
-    const part = buffer.subarray(0, Math.min(buffer.byteLength, source.size - offset));
-    await source.read(offset, part);
-    digest.update(part);
-  }
 }

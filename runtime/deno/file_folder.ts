@@ -5,7 +5,7 @@ import type { Place } from "../checkpoints/model.ts";
 import { ioError } from "./io_error.ts";
 
 /** Files that may be read beside a file that was named alone. */
-const COMPANIONS = ["config.json", "adapter_config.json"];
+const COMPANIONS = ["config.json", "adapter_config.json", "lit_config.json"];
 
 /** A folder is no model if it holds more files than this; it guards against a listing of a whole disk. */
 const MAX_FILES = 100_000;
@@ -13,6 +13,7 @@ const MAX_FILES = 100_000;
 /** A folder on disk: a plain one, or a snapshot of the Hub's cache, whose files are links to blobs beside it. */
 export class FileFolder implements Folder {
   readonly name: string;
+  readonly ownName: string;
   readonly #root: string;
   /** Where links may lead to. */
   readonly #allowed: readonly string[];
@@ -26,6 +27,7 @@ export class FileFolder implements Folder {
    */
   constructor(name: string, root: string, only: string | null = null) {
     this.name = name;
+    this.ownName = baseNameOf(root);
     this.#root = root;
     this.#only = only;
     const snapshot = /^(.*)\/snapshots\/[^/]+$/.exec(root);
@@ -48,6 +50,10 @@ export class FileFolder implements Folder {
 
   locate(path: string): string {
     return `${this.#root}/${path}`;
+  }
+
+  above(file: string): Folder {
+    return new FileFolder(`${this.name}/..`, this.#root.slice(0, this.#root.lastIndexOf("/")), file);
   }
 
   async #collect(folder: string, entries: FolderEntry[]): Promise<void> {

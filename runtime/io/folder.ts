@@ -14,10 +14,14 @@ export interface FolderEntry {
 export interface Folder {
   /** What messages call it: the path as the user gave it. */
   readonly name: string;
+  /** Its own name in its storage, in which training writes its settings; undefined where it has none. */
+  readonly ownName?: string | undefined;
   /** Every regular file below it, sorted by path. Names that begin with a dot and links that leave it are not there. */
   list(): Promise<readonly FolderEntry[]>;
   /** A string from which {@link OpenSource} opens the file again, in this process or in a worker. */
   locate(path: string): string;
+  /** The folder that holds this one, of which nothing but one file is looked at; absent where there is none. */
+  above?(file: string): Folder;
 }
 
 /** Opens what {@link Folder.locate} named. @throws {EtherError} `not_found`, `io_error` */

@@ -13,9 +13,14 @@ export interface TensorInfo {
    * that every other reader of a shape has plain numbers, only what writes or hashes one looks here.
    */
   readonly exactShape?: readonly bigint[];
+  /**
+   * Only where the elements do not lie in order, which no safetensors file has: in elements, one for each dimension.
+   * Then the tensor is a view that must be gathered ({@link gatherElements}).
+   */
+  readonly strides?: readonly number[];
   /** Where the first byte lies in the file. */
   readonly offset: number;
-  /** How many bytes it takes. */
+  /** How many bytes it takes; those of its elements. */
   readonly byteLength: number;
 }
 

@@ -2,7 +2,17 @@
 import { assertEquals } from "@std/assert";
 import { decodeFloat64 } from "../../fixtures/decode.ts";
 import { readTensorFile } from "../../fixtures/tensor_file.ts";
-import { type GoldenActivation, type GoldenCase, goldenCases, readActivations, readGolden } from "./cases.ts";
+import { prepareApply } from "../../runtime/apply/prepare_apply.ts";
+import { openPlace } from "../../runtime/deno/file_folder.ts";
+import { fileStorage } from "../../runtime/deno/merge_folder.ts";
+import {
+  adapterPaths,
+  type GoldenActivation,
+  type GoldenCase,
+  goldenCases,
+  readActivations,
+  readGolden,
+} from "./cases.ts";
 import { linear, outputBeyondTolerance } from "./activation.ts";
 import { mergeCase } from "./merge_case.ts";
 
@@ -16,6 +26,7 @@ interface ActivationPath {
 /** Each way is held to the same bound. One that leaves the base alone and transforms activations goes here too. */
 const paths: readonly ActivationPath[] = [
   { name: "merged weights", run: throughMergedWeights },
+  { name: "the base, adapters applied", run: throughAppliedAdapters },
 ];
 
 for (const golden of goldenCases) {
@@ -50,4 +61,27 @@ async function throughMergedWeights(
   } finally {
     await Deno.remove(parent, { recursive: true });
   }
+}
+
+/** Tokens are rows there, and columns here. */
+async function throughAppliedAdapters(
+  golden: GoldenCase,
+  inputs: ReadonlyMap<string, GoldenActivation>,
+): Promise<Map<string, Float64Array>> {
+  const adapters = [];
+  for (const path of await adapterPaths(golden.folder)) adapters.push({ place: await openPlace(path, path) });
+  const base = await openPlace(`${golden.folder}/base.safetensors`);
+  await using apply = await prepareApply({ base, adapters }, fileStorage);
+  const outputs = new Map<string, Float64Array>();
+  for (const [name, { x, tokenCount }] of inputs) {
+    const y = await apply.linear(name.replace(/\.weight$/, ""), Float32Array.from(transpose(x, tokenCount)));
+    outputs.set(name, transpose(Float64Array.from(y), y.length / tokenCount));
+  }
+  return outputs;
+}
+
+/** `[rows, columns]` → `[columns, rows]`. */
+function transpose(values: Float64Array, columns: number): Float64Array {
+  const rows = values.length / columns;
+  return values.map((_, at) => values[(at % rows) * columns + Math.floor(at / rows)]!);
 }
