@@ -1,10 +1,9 @@
 /** `inspect`: what a model or an adapter is made of, after every check that a merge makes before its first write. */
-import { type Adapter, openAdapter } from "../runtime/adapters/adapter.ts";
+import { isOfficial } from "../runtime/adapters/official/find.ts";
 import { PEFT_PREFIX } from "../runtime/adapters/peft_names.ts";
 import { type Model, openModel, type Place, type WeightFile } from "../runtime/checkpoints/model.ts";
 import { openPlace } from "../runtime/deno/file_folder.ts";
 import { openFileSource } from "../runtime/deno/file_source.ts";
-import { fileStorage } from "../runtime/deno/merge_folder.ts";
 import { defaultWorkerCount, startRunners } from "../runtime/deno/runners.ts";
 import { writeSidecar } from "../runtime/deno/sidecar.ts";
 import { EtherError } from "../runtime/error.ts";
@@ -12,20 +11,18 @@ import { runAll } from "../runtime/execute/crew.ts";
 import { TILE_BYTES } from "../runtime/execute/memory.ts";
 import { ProgressCount } from "../runtime/execute/progress.ts";
 import type { DigestTask } from "../runtime/execute/task.ts";
-import { methodOf } from "../runtime/methods/registry.ts";
-import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
 import { DTYPE_BITS } from "../runtime/safetensors/dtype.ts";
 import { readHeader } from "../runtime/safetensors/read.ts";
 import { shapeText } from "../runtime/safetensors/tensor_info.ts";
 import { headState } from "../runtime/checkpoints/tied.ts";
+import { inspectAdapter, type InspectAdapterFlags } from "./inspect_adapter.ts";
 import { resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
-import type { CommandContext, CommonFlags } from "./run_command.ts";
+import type { CommandContext } from "./run_command.ts";
 import { formatBytes, formatCount, formatCounted } from "./units.ts";
 
 /** Flags of `inspect`. */
-export interface InspectFlags extends CommonFlags {
-  readonly base?: string | undefined;
+export interface InspectFlags extends InspectAdapterFlags {
   readonly sha256?: true | undefined;
 }
 
@@ -36,9 +33,10 @@ export async function inspect(path: string, flags: InspectFlags, context: Comman
     if (flags.sha256) throw new EtherError("usage", "only a model gets sidecars", { field: "--sha256" });
     return await inspectAdapter(path, place, flags, context);
   }
-  if (flags.base !== undefined) {
-    const hint = "--base goes with an adapter";
-    throw new EtherError("usage", "is a model, not an adapter", { file: path, field: "--base", hint });
+  for (const flag of ["base", "html"] as const) {
+    if (flags[flag] === undefined) continue;
+    const hint = `--${flag} goes with an adapter`;
+    throw new EtherError("usage", "is a model, not an adapter", { file: path, field: `--${flag}`, hint });
   }
   const model = await openModel(place, openFileSource);
   const digests = flags.sha256 ? await writeSidecars(model, flags, context) : null;
@@ -46,8 +44,10 @@ export async function inspect(path: string, flags: InspectFlags, context: Comman
   else printModel(path, model, context);
 }
 
-/** A folder is an adapter by its files' names, a file by its tensors' names. */
-async function isAdapter({ folder, file }: Place): Promise<boolean> {
+/** A folder is an adapter by its files' names, a file by its tensors' names; or either is an official checkpoint. */
+async function isAdapter(place: Place): Promise<boolean> {
+  if (await isOfficial(place)) return true;
+  const { folder, file } = place;
   const paths = new Set((await folder.list()).map((entry) => entry.path));
   if (file === null) {
     const model = ["model.safetensors", "model.safetensors.index.json"].some((name) => paths.has(name));
@@ -61,53 +61,6 @@ async function isAdapter({ folder, file }: Place): Promise<boolean> {
   } finally {
     source.close();
   }
-}
-
-async function inspectAdapter(
-  path: string,
-  place: Place,
-  { base }: InspectFlags,
-  { console, json, signal }: CommandContext,
-): Promise<void> {
-  const adapter = await openAdapter(place, openFileSource, fileStorage.startDigest);
-  const description = await methodOf(adapter).describe(adapter);
-  const fit = base === undefined ? null : await prepareMerge({
-    base: await openPlace(resolvePath(base, "--base"), base),
-    adapters: [{ place }],
-    signal,
-  }, fileStorage);
-  for (const warning of fit?.plan.warnings ?? description.warnings) console.warn(warning);
-  const targets = fit?.plan.transformed ?? null;
-  if (json) {
-    return console.result(JSON.stringify({
-      ...{ kind: "adapter", path, digest: `sha256:${adapter.digest}`, peft_type: adapter.peftType },
-      ...description.facts,
-      ...{ parameters: description.parameterCount, modules: description.modules },
-      tensors: adapter.header.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-      ...targets === null ? {} : { base, targets },
-    }));
-  }
-  printAdapter(path, adapter, description, console);
-  if (targets === null) return;
-  console.result(`fits       ${base}: changes ${formatCounted(targets.length, "tensor")}`);
-  const rows = targets.map(({ name, ops }) => [name, ops.join(" then ")]);
-  console.table(["target", "transformation"], rows);
-}
-
-function printAdapter(
-  path: string,
-  { peftType, digest, header }: Adapter,
-  { facts, modules, parameterCount }: Awaited<ReturnType<ReturnType<typeof methodOf>["describe"]>>,
-  console: CommandContext["console"],
-): void {
-  console.result(`adapter    ${path}`);
-  console.result(`method     ${peftType}`);
-  for (const [name, value] of Object.entries(facts)) {
-    if (value !== null) console.result(`${name.padEnd(10)} ${Array.isArray(value) ? value.join(", ") : value}`);
-  }
-  console.result(`parameters ${formatCount(parameterCount)} in ${formatCounted(header.tensors.length, "tensor")}`);
-  console.result(`digest     sha256:${digest}`);
-  console.table(["module"], modules.map((module) => [module]));
 }
 
 function printModel(path: string, model: Model, { console }: CommandContext): void {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { assertDone, assertRefused, mergeArgs, run } from "./command_line.ts";
+import { assertDone, assertRefused, mergeArgs, REPOSITORY, run } from "./command_line.ts";
 import {
   addFiles,
   BASE_TENSORS,
@@ -78,6 +78,84 @@ Deno.test("inspect --base makes the checks that merge makes, in the same words",
     ];
     assertEquals([inspected.code, inspected.lastLine], [1, merged.lastLine]);
   }
+});
+
+Deno.test("inspect of an adapter says what LoRA and OFT would need on its targets, as far as it knows them", async () => {
+  const { compared } = JSON.parse((await run(["inspect", makeAdapter(), "--json"])).stdout);
+  assertEquals(compared, { lora_r8: null, oft: { num_blocks: 2, half: 16, skew: 12 } });
+  const withBase = await run(["inspect", makeAdapter(), "--base", makeBase()]);
+  assertMatch(withBase.stdout, /^beside it +LoRA r=8: 160$/m);
+  assertMatch(withBase.stdout, /^beside it +OFT in 2 blocks: 16 as n²\/2 a block, 12 as n\(n−1\)\/2$/m);
+  const both = makeAdapter({ sides: ["in", "out"] }, {
+    "base_model.model.model.layers.0.mlp.up_proj.ether_u_in": { dtype: "F32", shape: [2, 4] },
+    "base_model.model.model.layers.0.mlp.up_proj.ether_u_out": { dtype: "F32", shape: [2, 6] },
+  });
+  assertEquals(JSON.parse((await run(["inspect", both, "--json"])).stdout).compared.lora_r8, 160);
+  const out = makeAdapter({ sides: ["out"], layout: undefined }, {
+    "base_model.model.model.layers.0.mlp.up_proj.ether_u_out": { dtype: "F32", shape: [2, 6] },
+  });
+  assertEquals(JSON.parse((await run(["inspect", out, "--json"])).stdout).compared, { lora_r8: null, oft: null });
+});
+
+Deno.test("inspect --base measures each target: distances, rank, energy", async () => {
+  const args = ["inspect", makeAdapter(), "--base", makeBase()];
+  const { targets: [target] } = JSON.parse((await run([...args, "--json"])).stdout);
+  assertEquals([target.name, target.ops, target.shape], [
+    ...["model.layers.0.mlp.up_proj.weight", ["ether:in"], [12, 8]],
+  ]);
+  assertEquals(target.sides, [{ side: "in", op: "ether:in", distance: 2 * Math.SQRT2, angles: null }]);
+  assertEquals([target.rank, target.rank_bound, target.energy.rows, target.energy.exact], [2, 2, 12, true]);
+  assert(target.weight_distance > 0 && target.weight_distance < 2);
+  assert(Math.abs(target.norm_ratio - 1) < 1e-6 && Math.abs(target.energy.relative_change.value) < 1e-6);
+  const { stdout } = await run(args);
+  const row = /^model\.layers\.0\.mlp\.up_proj\.weight +2\.828 +\d\.\d+ +2 ≤ 2 +[\d.]+ +0$/m;
+  assertMatch(stdout, row);
+  assertMatch(stdout, /^every target: ether:in$/m);
+});
+
+Deno.test("inspect measures an official checkpoint as it is, and finds what its converted form has", async () => {
+  const lit = `${REPOSITORY}fixtures/golden/ether/lit/mha-etherplusHH-bf16`;
+  const folder = [...Deno.readDirSync(lit)].find(({ isDirectory }) => isDirectory)!.name;
+  const read = async (adapter: string) => {
+    const { code, stdout, stderr } = await run(["inspect", adapter, "--base", `${lit}/base.safetensors`, "--json"]);
+    assertEquals(code, 0, stderr);
+    const { parameters, compared, targets } = JSON.parse(stdout);
+    return { parameters, compared, targets };
+  };
+  const official = await read(`${lit}/${folder}`);
+  assertEquals(official, await read(`${lit}/adapter.safetensors`));
+  assertEquals(official.targets.length, 15);
+  assert(official.targets.every(({ rank, rank_bound }: { rank: number; rank_bound: number }) => rank <= rank_bound));
+});
+
+Deno.test("inspect --html writes one page that asks nobody for anything, and escapes names", async () => {
+  const name = 'model.layers.0.</script><b>"x"';
+  const base = makeFolder({ "model.safetensors": tensorFile({ [`${name}.weight`]: { dtype: "F32", shape: [8, 8] } }) });
+  const adapter = makeAdapter({}, { [`base_model.model.${name}.ether_u_in`]: { dtype: "F32", shape: [2, 4] } });
+  const page = newPath("page.html");
+  for (const _ of ["new", "written over"]) assertDone(await run(["inspect", adapter, "--base", base, "--html", page]));
+  const text = Deno.readTextFileSync(page);
+  assertMatch(text, /^<!doctype html>\n/);
+  assertStringIncludes(text, "uPlot");
+  assertEquals(text.match(/<(?:link|img|iframe|script[^>]+src)\b|url\(|@import|\bfetch\(|XMLHttpRequest/g), null);
+  assertStringIncludes(text, "default-src 'none'");
+  assert(!text.includes("<b>"), "a name went into the page as it was");
+  assertEquals(text.match(/<script>/g)?.length, 2);
+  const data = /<script type="application\/json" id="data">(.*)<\/script>/.exec(text)![1]!;
+  const { layers: [layer] } = JSON.parse(data);
+  assertEquals([layer.name, layer.targets[0].name], ["model.layers.0", name.slice("model.layers.0.".length)]);
+  assertEquals(layer.targets[0].profile.in.length, 8);
+});
+
+Deno.test("inspect --html needs a base, and writes over nothing but its own pages", async () => {
+  const page = newPath("page.html");
+  assertRefused(await run(["inspect", makeAdapter(), "--html", page]), 2, /^error: usage: --html: .*--base$/);
+  assertRefused(await run(["inspect", makeBase(), "--html", page]), 2, /^error: usage: .*--html goes with an adapter$/);
+  Deno.writeTextFileSync(page, "mine");
+  const args = ["inspect", makeAdapter(), "--base", makeBase(), "--html", page];
+  assertRefused(await run(args), 1, /^error: exists: .*page\.html/);
+  assertEquals(Deno.readTextFileSync(page), "mine");
+  assertRefused(await run([...args.slice(0, -1), `${newPath()}/page.html`]), 1, "not_found");
 });
 
 Deno.test("inspect --sha256 writes sidecars as sha256sum does; a later merge records them without reading", async () => {
