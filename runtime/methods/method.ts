@@ -4,6 +4,7 @@ import type { Targets } from "../adapters/target.ts";
 import type { ModelTensor } from "../checkpoints/model.ts";
 import type { OpenSource } from "../io/folder.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
+import type { ActivationPart, CompiledActivations } from "./activation.ts";
 import type { Op, OpSpec } from "./op.ts";
 import type { Workshop } from "./workshop.ts";
 
@@ -13,9 +14,14 @@ export interface CompileOptions {
   /** What the user asks for; the config's own strength multiplies it. */
   readonly strength: number;
   readonly allowBaseMismatch: boolean;
+  /** Compile what undoes the adapter on the model that it was merged into. @default false */
+  readonly undo?: boolean | undefined;
   readonly openSource: OpenSource;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What compiling without a base may use. */
+export type ActivationOptions = Pick<CompileOptions, "strength" | "openSource" | "signal">;
 
 /** What one adapter does to one tensor of the base: Ops on regions that do not overlap. */
 export interface Stage {
@@ -23,6 +29,20 @@ export interface Stage {
   readonly tensor: ModelTensor;
   /** Its Ops. */
   readonly ops: readonly OpSpec[];
+  /** Of a stage that undoes: how much it may enlarge a rounding error. */
+  readonly amplification?: Amplification;
+}
+
+/** How much an inverse may enlarge a rounding error, and where most. */
+export interface Amplification {
+  /** The condition of what is undone: largest over smallest singular value; infinite where there is no inverse. */
+  readonly factor: number;
+  /** The adapter's file. */
+  readonly file: string;
+  /** The adapter tensor with the worst block. */
+  readonly tensor: string;
+  /** The worst block. */
+  readonly block: number;
 }
 
 /** A base tensor whose bytes the adapter vouches for. */
@@ -55,6 +75,10 @@ export interface Method {
   describe(adapter: Adapter): Promise<AdapterDescription>;
   /** Every check of an adapter against a base, and its Ops. */
   compile(adapter: Adapter, options: CompileOptions): Promise<CompiledAdapter>;
+  /** The same Op on activations instead of the matrix. */
+  activation(spec: OpSpec): ActivationPart;
+  /** What it does to activations, where no base is at hand: every check of the adapter alone. */
+  compileActivations(adapter: Adapter, options: ActivationOptions): Promise<CompiledActivations>;
   /** Reads an Op's adapter tensors and makes its state, for tiles of one dtype. */
   prepare(spec: OpSpec, shop: Workshop, dtype: FloatDtype): Promise<Op>;
 }

@@ -13,6 +13,8 @@ export interface TensorRef {
   readonly locator: string;
   readonly dtype: FloatDtype;
   readonly shape: readonly number[];
+  /** Where the elements do not lie in order: in elements, one for each dimension. */
+  readonly strides?: readonly number[];
   /** Offset of the first byte in the file. */
   readonly offset: number;
   readonly byteLength: number;
@@ -77,6 +79,8 @@ export interface TileRows {
   readonly rowCount: number;
   /** The region's number of the first row. */
   readonly firstRow: number;
+  /** True where every row stands for the row `firstRow`: activations, which one row of the matrix multiplies. */
+  readonly same?: boolean;
 }
 
 /** An adapter's transformation of one region, with its state in a kernel's memory. */

@@ -1,6 +1,7 @@
 import type { OpenSource } from "../io/folder.ts";
 import { widenToFloat32 } from "../safetensors/decode.ts";
 import { elementByteLength } from "../safetensors/dtype.ts";
+import { gatherElements } from "../safetensors/strided.ts";
 import type { TensorRef } from "./op.ts";
 
 /**
@@ -27,7 +28,9 @@ export class TensorReader {
       this.close();
       this.#open = { locator: ref.locator, source: await this.#openSource(ref.locator) };
     }
-    await this.#open.source.read(ref.offset, bytes);
+    const { source } = this.#open;
+    if (ref.strides === undefined) await source.read(ref.offset, bytes);
+    else await gatherElements(source, { ...ref, strides: ref.strides }, bytes);
     const values = new Float32Array(this.#buffer, 0, count);
     widenToFloat32(ref.dtype, bytes, values);
     return values;

@@ -19,8 +19,20 @@ export interface AlongPiece {
  *
  * Flat map: with k = i·numBlocks + j the chunk's place in the flat order, its block is ⌊k / regionRows⌋. Where
  * numBlocks divides the rows, a block holds for whole rows; elsewhere it may change inside a row.
+ *
+ * @param same  every row has the blocks of the first one
  */
-export function* alongPieces(blocks: Blocks, regionRows: number, row: number, rowCount: number): Generator<AlongPiece> {
+export function* alongPieces(
+  blocks: Blocks,
+  regionRows: number,
+  row: number,
+  rowCount: number,
+  same = false,
+): Generator<AlongPiece> {
+  if (same) {
+    for (const piece of alongPieces(blocks, regionRows, row, 1)) yield { ...piece, rowCount };
+    return;
+  }
   const { numBlocks } = blocks;
   if (blocks.map === "split") {
     yield { row, rowCount, chunk: 0, chunkCount: numBlocks, block: 0, blockStep: 1 };

@@ -6,11 +6,12 @@ import type { ModelTensor } from "../../checkpoints/model.ts";
 import { EtherError } from "../../error.ts";
 import { isFloatDtype } from "../../safetensors/dtype.ts";
 import type { CompiledAdapter, CompileOptions, ExpectedTensor, Stage } from "../method.ts";
-import type { OpSpec, Region } from "../op.ts";
+import type { Region } from "../op.ts";
 import { TensorReader } from "../tensor_reader.ts";
 import { type EtherConfig, readEtherConfig, type Side } from "./config.ts";
 import { isConv1d } from "./conv1d.ts";
 import { etherFacts } from "./facts.ts";
+import { type Inverse, invert } from "./inverse.ts";
 import { type EtherModule, readModules, type SideTensors } from "./modules.ts";
 import { reflectionByteLength } from "./reflection.ts";
 import { partRegion, wholeRegion } from "./regions.ts";
@@ -27,7 +28,7 @@ export async function compileEther(adapter: Adapter, options: CompileOptions): P
   const warnings = [...config.warnings, ...await checkTargetModules(adapter, config.targetModules, modules)];
   warnings.push(...unmatchedKeys(adapter, config, modules));
 
-  const byTensor = new Map<ModelTensor, OpSpec[]>();
+  const byTensor = new Map<ModelTensor, EtherSpec[]>();
   const moduleOf = new Map<ModelTensor, string>();
   for (const module of modules) {
     const { tensor, spec } = compileModule(adapter, config, module, strength, options);
@@ -43,11 +44,44 @@ export async function compileEther(adapter: Adapter, options: CompileOptions): P
     warnings.push(`${adapter.fileName}: every v is ±u: the adapter is the identity, as before training`);
   }
   const expected = await checkFingerprint(adapter, config, options, warnings);
-  const stages: Stage[] = strength === 0 ? [] : [...byTensor].map(([tensor, ops]) => ({ tensor, ops }));
+  const stages: Stage[] = [];
+  for (const [tensor, ops] of strength === 0 ? [] : byTensor) {
+    if (options.undo) stages.push(...await undoStages(adapter, tensor, ops, options));
+    else stages.push({ tensor, ops });
+  }
   return { stages, expected, warnings, facts: etherFacts(config, strength) };
 }
 
-function checkStrength(adapter: Adapter, config: EtherConfig, strength: number, asked: number): void {
+/** The stages that undo one tensor's Ops. */
+async function undoStages(
+  adapter: Adapter,
+  tensor: ModelTensor,
+  specs: readonly EtherSpec[],
+  { openSource, signal }: CompileOptions,
+): Promise<Stage[]> {
+  const readers = { u: new TensorReader(openSource), v: new TensorReader(openSource) };
+  try {
+    const inverses: Inverse[] = [];
+    for (const spec of specs) {
+      signal?.throwIfAborted();
+      inverses.push(await invert(spec, readers));
+    }
+    const worst = inverses.reduce((a, b) => b.amplification > a.amplification ? b : a);
+    const ops = inverses.map(({ main }) => main);
+    const rest = inverses.map(({ rest }) => rest).filter((spec) => spec !== null);
+    const first: Stage = worst.worst === null ? { tensor, ops } : {
+      ...{ tensor, ops },
+      amplification: { ...worst.worst, factor: worst.amplification, file: adapter.fileName },
+    };
+    return rest.length === 0 ? [first] : [first, { tensor, ops: rest }];
+  } finally {
+    readers.u.close();
+    readers.v.close();
+  }
+}
+
+/** @throws {EtherError} `bad_config`, `usage`, `unsupported` */
+export function checkStrength(adapter: Adapter, config: EtherConfig, strength: number, asked: number): void {
   const place = { file: adapter.configName, field: "strength" };
   const tooLarge = (value: number) => !Number.isFinite(Math.fround(2 * value));
   if (tooLarge(strength)) {
@@ -128,7 +162,7 @@ function makeSpec(
   const sides = [...module.sides.keys()].join("+");
   const label = `${module.variant}:${module.part === null ? "" : `${module.part}:`}${sides}`;
   const groupRows = down === null ? region.rowCount : down.blockLength;
-  const shared = { method: ETHER, region, label, along, down, groupRows };
+  const shared = { method: ETHER, region, label, along, down, conv1d, groupRows };
   if (module.variant === "oft") {
     const groupNeed = down === null ? "nothing" : "rows";
     return {
@@ -166,10 +200,10 @@ function checkLength(
 }
 
 /** Reads every adapter tensor once. True: the whole adapter is the identity. */
-async function checkValues(
+export async function checkValues(
   adapter: Adapter,
   modules: readonly EtherModule[],
-  { openSource, signal }: CompileOptions,
+  { openSource, signal }: Pick<CompileOptions, "openSource" | "signal">,
 ): Promise<boolean> {
   let identity = true;
   // Two, so that u and v can be held against each other.
@@ -211,7 +245,7 @@ async function readChecked(
 async function checkFingerprint(
   adapter: Adapter,
   { fingerprint }: EtherConfig,
-  { targets, allowBaseMismatch }: CompileOptions,
+  { targets, allowBaseMismatch, undo }: CompileOptions,
   warnings: string[],
 ): Promise<ExpectedTensor[]> {
   if (fingerprint === null) return [];
@@ -227,7 +261,8 @@ async function checkFingerprint(
     const message = `the base's structure is ${structure}, the adapter's base had ${fingerprint.structure}`;
     mismatch("base_fingerprint.structure", undefined, message);
   }
-  if (allowBaseMismatch) return [];
+  // A merged model has the base's structure, and other bytes.
+  if (allowBaseMismatch || undo) return [];
   const expected: ExpectedTensor[] = [];
   for (const [name, sha256] of fingerprint.targets) {
     const found = targets.model.tensors.get(name);

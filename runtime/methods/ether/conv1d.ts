@@ -10,6 +10,11 @@ const NEVER_CONV1D = ["wte", "wpe", "lm_head"];
 const CONV1D_NAMES = ["c_attn", "c_fc", "c_proj"];
 const GPT2_KIN = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer"];
 
+/** True where a model's type and a module's name say [in, out], with no adapter on it that knows. */
+export function looksLikeConv1d(modulePath: string, modelType: string | null): boolean {
+  return modelType !== null && GPT2_KIN.includes(modelType) && CONV1D_NAMES.includes(lastPart(modulePath));
+}
+
 /**
  * Is this target stored [in, out]?
  *

@@ -2,9 +2,11 @@
 import type { Adapter } from "../../adapters/adapter.ts";
 import { checkTargetModules } from "../../adapters/target_modules.ts";
 import type { FloatDtype } from "../../safetensors/dtype.ts";
+import type { ActivationPart } from "../activation.ts";
 import type { AdapterDescription, Method } from "../method.ts";
 import type { Op, OpSpec } from "../op.ts";
 import type { Workshop } from "../workshop.ts";
+import { compileEtherActivations, etherActivation } from "./activation.ts";
 import { compileEther } from "./compile.ts";
 import { readEtherConfig } from "./config.ts";
 import { etherFacts } from "./facts.ts";
@@ -18,6 +20,8 @@ export const etherMethod: Method = {
   peftTypes: [ETHER],
   describe,
   compile: compileEther,
+  activation: (spec: OpSpec): ActivationPart => etherActivation(spec as EtherSpec),
+  compileActivations: compileEtherActivations,
   prepare(spec: OpSpec, shop: Workshop, dtype: FloatDtype): Promise<Op> {
     const ether = spec as EtherSpec;
     return ether.kind === "reflection" ? prepareReflection(ether, shop, dtype) : prepareRotation(ether, shop, dtype);

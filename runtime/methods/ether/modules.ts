@@ -163,10 +163,11 @@ function checkShapes(
 }
 
 function refOf(adapter: Adapter, info: TensorInfo): TensorRef {
-  const { name, dtype, shape, offset, byteLength } = info;
+  const { name, dtype, shape, strides, offset, byteLength } = info;
   if (!isFloatDtype(dtype)) {
     const hint = "adapter tensors are F32, F16 or BF16";
     throw new EtherError("unsupported_dtype", `dtype ${dtype}`, { file: adapter.fileName, tensor: name, hint });
   }
-  return { name, locator: adapter.locator, dtype, shape, offset, byteLength };
+  const place = strides === undefined ? { offset, byteLength } : { strides, offset, byteLength };
+  return { name, locator: adapter.locator, dtype, shape, ...place };
 }

@@ -11,10 +11,11 @@ import { roomFor } from "../arena.ts";
 import type { Op, Region, TensorRef, TileRows } from "../op.ts";
 import type { Workshop } from "../workshop.ts";
 import { type AlongPiece, alongPieces, type DownPiece, downPieces } from "./blocks.ts";
+import { toInverseVectors } from "./inverse.ts";
 import type { Blocks, ReflectionSpec } from "./spec.ts";
 import { toUnitVectors } from "./unit.ts";
 
-/** Bytes that a prepared reflection takes of a kernel's memory, at most. */
+/** Bytes that a prepared reflection takes of a kernel's memory, at most; an inverse while it is made. */
 export function reflectionByteLength({ columnCount }: Region, along: Blocks | null, down: Blocks | null): number {
   const bothVectors = ({ numBlocks, v }: Blocks, stride: number) => roomFor(numBlocks * stride) * (v === null ? 1 : 2);
   const alongBytes = along === null ? 0 : bothVectors(along, vectorByteLength(along.blockLength));
@@ -44,35 +45,66 @@ interface PreparedGroup {
 
 /** Reads an Op's vectors and writes them, normalised, into the workshop's kernel for tiles of `dtype`. */
 export async function prepareReflection(spec: ReflectionSpec, shop: Workshop, dtype: FloatDtype): Promise<Op> {
-  const along = spec.along === null ? null : await placeAlong(spec.along, shop, dtype);
-  const down = spec.down === null ? null : await placeDown(spec.down, shop);
+  const along = spec.along === null ? null : await placeAlong(spec, spec.along, shop, dtype);
+  const down = spec.down === null ? null : await placeDown(spec, spec.down, shop);
   return new ReflectionOp(spec, shop, dtype, along, down);
 }
 
 /** Vectors along a row are read lane by lane with the tile: the kernel orders and pads them. */
-async function placeAlong(blocks: Blocks, { kernel, arena, reader }: Workshop, dtype: FloatDtype): Promise<SideState> {
+async function placeAlong(
+  spec: ReflectionSpec,
+  blocks: Blocks,
+  shop: Workshop,
+  dtype: FloatDtype,
+): Promise<SideState> {
   const stride = vectorByteLength(blocks.blockLength);
-  const place = async (ref: TensorRef) => {
-    const values = await reader.read(ref);
-    toUnitVectors(values, blocks.blockLength);
-    const address = arena.take(blocks.numBlocks * stride);
-    kernel.writeVectors(dtype, address, values, blocks.blockLength);
-    return address;
-  };
-  return { blocks, stride, u: await place(blocks.u), v: blocks.v === null ? 0 : await place(blocks.v) };
+  const place = (address: Address, values: Float32Array) =>
+    shop.kernel.writeVectors(dtype, address, values, blocks.blockLength);
+  return await placeVectors(spec, blocks, stride, shop, place);
 }
 
 /** Vectors down the rows are one coefficient a row: plain f32. */
-async function placeDown(blocks: Blocks, { kernel, arena, reader }: Workshop): Promise<SideState> {
-  const stride = blocks.blockLength * 4;
-  const place = async (ref: TensorRef) => {
+async function placeDown(spec: ReflectionSpec, blocks: Blocks, shop: Workshop): Promise<SideState> {
+  const place = (address: Address, values: Float32Array) =>
+    new Float32Array(shop.kernel.bytes.buffer, address, values.length).set(values);
+  return await placeVectors(spec, blocks, blocks.blockLength * 4, shop, place);
+}
+
+async function placeVectors(
+  spec: ReflectionSpec,
+  blocks: Blocks,
+  stride: number,
+  { kernel, arena, reader }: Workshop,
+  place: (address: Address, values: Float32Array) => void,
+): Promise<SideState> {
+  const { numBlocks, blockLength } = blocks;
+  const unitVectors = async (ref: TensorRef) => {
     const values = await reader.read(ref);
-    toUnitVectors(values, blocks.blockLength);
-    const address = arena.take(values.byteLength);
-    new Float32Array(kernel.bytes.buffer, address, values.length).set(values);
-    return address;
+    toUnitVectors(values, blockLength);
+    return values;
   };
-  return { blocks, stride, u: await place(blocks.u), v: blocks.v === null ? 0 : await place(blocks.v) };
+  const u = arena.take(numBlocks * stride);
+  if (blocks.v === null) {
+    place(u, await unitVectors(blocks.u));
+    return { blocks, stride, u, v: 0 };
+  }
+  const v = arena.take(numBlocks * stride);
+  if (spec.inverse === undefined) {
+    place(u, await unitVectors(blocks.u));
+    place(v, await unitVectors(blocks.v));
+    return { blocks, stride, u, v };
+  }
+  // Both are needed at once, and the reader has room for one.
+  const mark = arena.mark();
+  const room = arena.take(numBlocks * blockLength * 4);
+  const uValues = new Float32Array(kernel.bytes.buffer, room, numBlocks * blockLength);
+  uValues.set(await unitVectors(blocks.u));
+  const vValues = await unitVectors(blocks.v);
+  toInverseVectors(uValues, vValues, blockLength, spec);
+  place(u, uValues);
+  place(v, vValues);
+  arena.release(mark);
+  return { blocks, stride, u, v };
 }
 
 class ReflectionOp implements Op {
@@ -137,7 +169,7 @@ class ReflectionOp implements Op {
       : downPieces(this.#down.blocks, columnCount, group);
     const alongs: Iterable<AlongPiece | null> = this.#along === null
       ? [null]
-      : alongPieces(this.#along.blocks, regionRows, rows.firstRow, rows.rowCount);
+      : alongPieces(this.#along.blocks, regionRows, rows.firstRow, rows.rowCount, rows.same);
     for (const along of alongs) {
       for (const down of downs) this.#transformPiece(rows, group, along, down, exact[down.index] ?? false);
     }

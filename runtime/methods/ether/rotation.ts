@@ -82,7 +82,8 @@ class RotationOp implements Op {
   #transformAlong(rows: TileRows, { blocks, q }: SideState): void {
     const n = blocks.blockLength;
     const chunkByteLength = n * elementByteLength("F32");
-    for (const piece of alongPieces(blocks, this.spec.region.rowCount, rows.firstRow, rows.rowCount)) {
+    const regionRows = this.spec.region.rowCount;
+    for (const piece of alongPieces(blocks, regionRows, rows.firstRow, rows.rowCount, rows.same)) {
       for (let chunk = 0; chunk < piece.chunkCount; chunk++) {
         const b = q + (piece.block + chunk * piece.blockStep) * n * chunkByteLength;
         for (let row = 0; row < piece.rowCount; row += PANEL_ROWS) {

@@ -6,6 +6,7 @@
  * and `out` is down; for GPT-2's Conv1D, stored `[in, out]`, they change places.
  */
 import type { OpSpec, TensorRef } from "../op.ts";
+import type { InverseVectors } from "./inverse.ts";
 
 /** The `peft_type` of the format. */
 export const ETHER = "ETHER";
@@ -36,10 +37,14 @@ export interface ReflectionSpec extends OpSpec {
   readonly kind: "reflection";
   readonly along: Blocks | null;
   readonly down: Blocks | null;
+  /** True where W is stored [in, out], so that the in side is down. */
+  readonly conv1d: boolean;
   /** 2a for ETHER at strength a, a for ETHER+; computed in f64, rounded once to f32. */
   readonly alpha: number;
   /** a for ETHER+, 0 for ETHER. */
   readonly beta: number;
+  /** Of an Op that undoes ETHER+: its vectors are made of u and v. Absent: they are u and v. */
+  readonly inverse?: InverseVectors;
 }
 
 /** The `oft` variant: dense orthogonal blocks Q = (I + S)(I − S)⁻¹, S = (R − Rᵀ)/2; `transposed` where Qᵀ acts. */
@@ -47,6 +52,8 @@ export interface RotationSpec extends OpSpec {
   readonly kind: "rotation";
   readonly along: Blocks | null;
   readonly down: Blocks | null;
+  /** True where W is stored [in, out], so that the in side is down. */
+  readonly conv1d: boolean;
   readonly transposed: boolean;
 }
 

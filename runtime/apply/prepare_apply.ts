@@ -1,0 +1,54 @@
+/** Opens and checks adapters, with or without their base, for activations. */
+import { openAdapter } from "../adapters/adapter.ts";
+import { Targets } from "../adapters/target.ts";
+import { openModel, type Place } from "../checkpoints/model.ts";
+import { EtherError } from "../error.ts";
+import type { CompiledActivations } from "../methods/activation.ts";
+import type { CompiledAdapter } from "../methods/method.ts";
+import { methodOf } from "../methods/registry.ts";
+import type { AdapterRequest, Storage } from "../plans/prepare_merge.ts";
+import { PreparedApply } from "./prepared_apply.ts";
+
+/** Which adapters are to be applied. */
+export interface ApplyRequest {
+  /** The model. Without it `in` and `out` work from the adapters' shapes alone, and `linear` does not. */
+  readonly base?: Place | undefined;
+  /** In order of application; a call's `rows` index them. */
+  readonly adapters: readonly AdapterRequest[];
+  /** Let adapters act on a head that shares the embedding's weight, which stays as it is. @default false */
+  readonly untie?: boolean | undefined;
+  /** Apply although a fingerprint says that the base is another one. @default false */
+  readonly allowBaseMismatch?: boolean | undefined;
+  /** Bytes of inputs and outputs that one pass over a matrix may hold. @default 256 MiB */
+  readonly passByteLength?: number | undefined;
+  /** Stops it between two adapter tensors. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens and checks adapters against a base, or alone. Reads headers, configs and adapter tensors; of the base's weights
+ * not a byte.
+ *
+ * @throws {EtherError} whatever is wrong with base, adapters or their fit
+ */
+export async function prepareApply(request: ApplyRequest, storage: Storage): Promise<PreparedApply> {
+  const { openSource, startDigest } = storage;
+  const { untie = false, allowBaseMismatch = false, passByteLength, signal } = request;
+  const model = request.base === undefined ? null : await openModel(request.base, openSource);
+  const targets = model === null ? null : new Targets(model, untie);
+  const withBase: CompiledAdapter[] = [];
+  const alone: CompiledActivations[] = [];
+  for (const { place, strength = 1 } of request.adapters) {
+    signal?.throwIfAborted();
+    if (!Number.isFinite(strength)) {
+      throw new EtherError("usage", `strength ${strength} is not a finite number`, { field: "strength" });
+    }
+    const adapter = await openAdapter(place, openSource, startDigest, { base: model ?? undefined });
+    const options = { strength, openSource, signal };
+    const method = methodOf(adapter);
+    if (targets === null) alone.push(await method.compileActivations(adapter, options));
+    else withBase.push(await method.compile(adapter, { ...options, targets, allowBaseMismatch }));
+  }
+  const compiled = targets === null ? { targets, adapters: alone } : { targets, adapters: withBase };
+  return new PreparedApply({ openSource, startDigest, compiled, passByteLength });
+}
