@@ -41,11 +41,39 @@ const merge = command("merge", "Merge adapters into a base model and write the c
   .option("--allow-base-mismatch", "merge although the adapter was trained on another base")
   .option("--force", "replace an older merged folder")
   .option("--dry-run", "make every check, print the plan, write nothing")
+  .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
+  .option(
+    "--receipt [file]",
+    "write what unmerge needs to give the base back to the bit; beside the output, by default",
+  )
   .action((flags) => runCommand(flags, async (context) => (await import("./commands/merge.ts")).merge(flags, context)));
+
+const unmerge = command("unmerge", "Undo a merge: the model without its adapters, up to one rounding or to the bit.")
+  .requiredOption("--base <path>", "the merged model: a folder or a .safetensors file")
+  .requiredOption("--adapter <path>", "adapter folder or file; repeat it in the order of the merge", collect)
+  .requiredOption("--output <path>", "folder to write; it appears when it is complete")
+  .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
+  .option("--strength <x>", "as in the merge: once for all adapters, or once for each", collect)
+  .addOption(workers)
+  .addOption(backend)
+  .option("--max-memory <size>", "bound for tiles and sketches over all workers, such as 64M")
+  .option("--untie", "give a tied output head a weight of its own")
+  .option("--verify", "read the output again and compare its digests")
+  .option("--sha256", "record plain SHA-256 of base and output too")
+  .option("--allow-base-mismatch", "unmerge although the adapter was trained on another base")
+  .option("--force", "replace an older merged folder")
+  .option("--dry-run", "make every check, print the plan, write nothing")
+  .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
+  .option("--receipt <file>", "the receipt of the merge: give the base back to the bit, and prove it")
+  .option("--original <path>", "the base, where it is still there: count the elements that differ")
+  .action((flags) =>
+    runCommand(flags, async (context) => (await import("./commands/unmerge.ts")).unmerge(flags, context))
+  );
 
 const inspect = command("inspect", "Show what a model or an adapter is made of, and check it.")
   .argument("<path>", "model or adapter: a folder or a .safetensors file")
-  .option("--base <path>", "the model that the adapter is for: check that they fit")
+  .option("--base <path>", "the model that the adapter is for: check that they fit, and measure what changes")
+  .option("--html <file>", "with --base: write what was measured as a page with a picture of each layer")
   .option("--sha256", "write the SHA-256 of each weight file of a model beside it")
   .action((path, flags) =>
     runCommand(flags, async (context) => (await import("./commands/inspect.ts")).inspect(path, flags, context))
@@ -57,6 +85,25 @@ const verify = command("verify", "Hold a merged folder against its manifest, or 
   .addOption(workers)
   .action((path, flags) =>
     runCommand(flags, async (context) => (await import("./commands/verify.ts")).verify(path, flags, context))
+  );
+
+const convert = command("convert", "Convert an official ETHER checkpoint (.pth) into an adapter folder.")
+  .option("--checkpoint <path>", "lit_model_ether_finetuned.pth, or the folder that training wrote")
+  .option("--config <file>", "lit_config.json; the one beside the checkpoint or one folder up, by default")
+  .option("--base <path>", "the model that it is for: tells what its modules are, and whether they fit")
+  .option("--output <path>", "folder to write; it appears when it is complete")
+  .option("--force", "replace an older adapter folder")
+  .addOption(new Option("--adapter <path>", "an adapter to convert").hideHelp())
+  .addOption(new Option("--to <format>", "what to convert it into").hideHelp())
+  .action((flags) =>
+    runCommand(flags, async (context) => (await import("./commands/convert.ts")).convert(flags, context))
+  );
+
+const diff = command("diff", "Compare two models tensor by tensor. Exits 0 where they are equal, 4 where they differ.")
+  .argument("<a>", "model: a folder or a .safetensors file")
+  .argument("<b>", "model to hold against it")
+  .action((a, b, flags) =>
+    runCommand(flags, async (context) => (await import("./commands/diff.ts")).diff(a, b, flags, context))
   );
 
 const demo = command("demo", "Merge the shipped small model with its trained adapter, and show what it did.")
@@ -71,8 +118,11 @@ const program = new Command("ether-edge")
   .configureOutput(OUTPUT)
   .addCommand(demo)
   .addCommand(merge)
+  .addCommand(unmerge)
   .addCommand(inspect)
-  .addCommand(verify);
+  .addCommand(verify)
+  .addCommand(diff)
+  .addCommand(convert);
 
 /** Runs the command line. Never returns: commands end the process. */
 async function main(args: readonly string[]): Promise<void> {

@@ -29,12 +29,38 @@
  * console.log((await new Response(stream).bytes()).byteLength);
  * ```
  *
+ * Or without touching the base, on activations: y = H̃(W(Hx)) + b.
+ *
+ * ```ts
+ * import { prepareApply } from "./mod.ts";
+ *
+ * await using apply = await prepareApply({
+ *   base: "fixtures/llama/base",
+ *   adapters: [{ path: "fixtures/llama/ether" }, { path: "fixtures/llama/etherplus" }],
+ * });
+ * const x = new Float32Array(3 * 192).fill(0.5); // three tokens
+ * const y = await apply.linear("model.layers.0.self_attn.q_proj", x, { rows: [0, 1, -1] });
+ * console.log(y.length / 3);
+ * ```
+ *
  * @module
  */
 export type { Adapter } from "./runtime/adapters/adapter.ts";
+export { type ApplyRequest, prepareApply as prepareApplyFrom } from "./runtime/apply/prepare_apply.ts";
+export type { ApplyOptions, PreparedApply } from "./runtime/apply/prepared_apply.ts";
 export type { Checkpoint, Model, ModelTensor, Place, WeightFile } from "./runtime/checkpoints/model.ts";
 export type { ModelConfig } from "./runtime/checkpoints/model_config.ts";
-export { type FileMergeRequest, openAdapter, openModel, prepareMerge, streamMerged } from "./runtime/deno/library.ts";
+export {
+  type FileApplyRequest,
+  type FileMergeRequest,
+  type FileUnmergeRequest,
+  openAdapter,
+  openModel,
+  prepareApply,
+  prepareMerge,
+  prepareUnmerge,
+  streamMerged,
+} from "./runtime/deno/library.ts";
 export { mergeToFolder, type MergeToFolderOptions } from "./runtime/deno/merge_folder.ts";
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, EtherError } from "./runtime/error.ts";
 export { mergeTo } from "./runtime/execute/merge_to.ts";
@@ -46,27 +72,34 @@ export type { Folder, FolderEntry, OpenSource } from "./runtime/io/folder.ts";
 export type { ByteSink } from "./runtime/io/sink.ts";
 export { type ByteSource, MemorySource } from "./runtime/io/source.ts";
 export { JsonNumber, type JsonObject, type JsonValue } from "./runtime/json/value.ts";
-export type { CompiledAdapter, ExpectedTensor, Stage } from "./runtime/methods/method.ts";
+export type { Amplification, CompiledAdapter, ExpectedTensor, Stage } from "./runtime/methods/method.ts";
 export type { GroupNeed, OpSpec, Region, RowRun } from "./runtime/methods/op.ts";
 export type {
+  AdapterUse,
   BaseFile,
   CopySpan,
+  Correction,
   ExpectedBytes,
   LiteralSpan,
   MergePlan,
   PlannedAdapter,
   PlannedFile,
   PlannedSmallFile,
+  Proof,
+  ProvenFile,
+  ReceiptPlan,
   Span,
   TensorSpan,
 } from "./runtime/plans/plan.ts";
 export {
   type AdapterRequest,
   type MergeRequest,
+  type PreparedAdapter,
   type PreparedMerge,
   prepareMerge as prepareMergeFrom,
   type Storage,
 } from "./runtime/plans/prepare_merge.ts";
+export type { ReceiptReport } from "./runtime/receipts/write_receipt.ts";
 export { type Dtype, DTYPE_BITS, FLOAT_DTYPES, type FloatDtype } from "./runtime/safetensors/dtype.ts";
 export type { SafetensorsHeader } from "./runtime/safetensors/header.ts";
 export type { TensorInfo } from "./runtime/safetensors/tensor_info.ts";

@@ -44,3 +44,12 @@ export function strengthsFor(adapterCount: number, texts: readonly string[]): nu
   const message = `given ${strengths.length} times for ${adapterCount} adapters`;
   throw new EtherError("usage", message, { field, hint: "give it once, or once for each --adapter" });
 }
+
+/** A receipt is about the base's own bytes. @throws {EtherError} `usage` where the flags ask for others */
+export function refuseWithReceipt(flags: { readonly dtype: string; readonly untie?: true | undefined }): void {
+  const hint = "leave out one of the two";
+  if (dtypeOf(flags.dtype) !== null) {
+    throw new EtherError("usage", "not together with --receipt", { field: `--dtype ${flags.dtype}`, hint });
+  }
+  if (flags.untie) throw new EtherError("usage", "not together with --receipt", { field: "--untie", hint });
+}

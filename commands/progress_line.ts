@@ -10,6 +10,9 @@ const VERBS: Readonly<Record<Progress["phase"], string>> = {
   merge: "merging",
   sha256: "hashing",
   verify: "verifying",
+  receipt: "writing the receipt",
+  compare: "comparing",
+  analyse: "analysing",
 };
 
 /** Shows one command's progress. */

@@ -1,9 +1,18 @@
 /** The library's calls on files of this machine, by path. */
 import { type Adapter, openAdapter as openAdapterAt } from "../adapters/adapter.ts";
 import { type Model, openModel as openModelAt } from "../checkpoints/model.ts";
+import { type ApplyRequest, prepareApply as prepareApplyAt } from "../apply/prepare_apply.ts";
+import type { PreparedApply } from "../apply/prepared_apply.ts";
 import { streamFile, type StreamOptions } from "../execute/stream.ts";
 import type { MergePlan } from "../plans/plan.ts";
-import { type MergeRequest, type PreparedMerge, prepareMerge as prepareMergeAt } from "../plans/prepare_merge.ts";
+import {
+  type MergeRequest,
+  type PreparedMerge,
+  prepareMerge as prepareMergeAt,
+  usesOf,
+} from "../plans/prepare_merge.ts";
+import { applyReceipt } from "../receipts/apply_receipt.ts";
+import { openReceipt } from "../receipts/receipt.ts";
 import { openPlace } from "./file_folder.ts";
 import { fileStorage } from "./merge_folder.ts";
 
@@ -13,6 +22,14 @@ export interface FileMergeRequest extends Omit<MergeRequest, "base" | "adapters"
   readonly base: string;
   /** In order of application: a folder, or one `.safetensors` file with its config beside it. */
   readonly adapters: readonly { readonly path: string; readonly strength?: number | undefined }[];
+}
+
+/** Adapters of this machine for activations. */
+export interface FileApplyRequest extends Omit<ApplyRequest, "base" | "adapters"> {
+  /** A model's folder, or one `.safetensors` file. Without it `linear` does not work. */
+  readonly base?: string | undefined;
+  /** In order of application: a folder, or one `.safetensors` file with its config beside it. */
+  readonly adapters: FileMergeRequest["adapters"];
 }
 
 /**
@@ -44,6 +61,37 @@ export async function prepareMerge(request: FileMergeRequest): Promise<PreparedM
   const adapters = [];
   for (const { path, strength } of request.adapters) adapters.push({ place: await openPlace(path), strength });
   return await prepareMergeAt({ ...request, base: await openPlace(request.base), adapters }, fileStorage);
+}
+
+/**
+ * Opens and checks adapters for activations, with their base or alone; of the base's weights not a byte is read.
+ *
+ * @throws {EtherError} whatever is wrong with base, adapters or their fit
+ */
+export async function prepareApply(request: FileApplyRequest): Promise<PreparedApply> {
+  const adapters = [];
+  for (const { path, strength } of request.adapters) adapters.push({ place: await openPlace(path), strength });
+  const base = request.base === undefined ? undefined : await openPlace(request.base);
+  return await prepareApplyAt({ ...request, base, adapters }, fileStorage);
+}
+
+/** The undoing of a merge of files of this machine. */
+export interface FileUnmergeRequest extends Omit<FileMergeRequest, "undo" | "exact" | "receipt"> {
+  /** The receipt of the merge: then the base comes back to the bit. @default up to one rounding */
+  readonly receipt?: string | undefined;
+}
+
+/**
+ * Opens, checks and plans the undoing of a merge: `base` is the merged model, the adapters are in the order of the merge.
+ *
+ * @throws {EtherError} whatever {@link prepareMerge} throws; `singular` where there is no inverse; `base_mismatch` where
+ * receipt, model and adapters do not belong together
+ */
+export async function prepareUnmerge({ receipt, ...request }: FileUnmergeRequest): Promise<PreparedMerge> {
+  const prepared = await prepareMerge({ ...request, undo: true, exact: receipt !== undefined });
+  if (receipt === undefined) return prepared;
+  const opened = await openReceipt(receipt, receipt, fileStorage.openSource);
+  return { ...prepared, plan: applyReceipt(prepared.plan, opened, usesOf(prepared.adapters)) };
 }
 
 /**

@@ -4,9 +4,12 @@ import { TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
 import { type MergeOptions, type MergeReport, runMerge } from "../execute/run_merge.ts";
 import type { MergePlan } from "../plans/plan.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
+import type { Runner } from "../execute/task.ts";
+import { readFrom } from "../receipts/undo_files.ts";
 import { startDigest } from "./digest.ts";
 import { openFileSource } from "./file_source.ts";
 import { OutputFolder } from "./output_folder.ts";
+import { ReceiptFile } from "./receipt_file.ts";
 import { defaultWorkerCount, startRunners } from "./runners.ts";
 
 /** Files of this machine. */
@@ -24,6 +27,8 @@ export interface MergeToFolderOptions extends MergeOptions {
   readonly onNotice?: ((message: string) => void) | undefined;
   /** What messages call the output. @default its path */
   readonly name?: string | undefined;
+  /** Where the receipt of a plan that has one goes. @default nowhere */
+  readonly receipt?: { readonly path: string; readonly name?: string | undefined } | undefined;
 }
 
 /**
@@ -45,14 +50,27 @@ export async function mergeToFolder(
     throw new EtherError("usage", "the output holds the base", { file: options.name ?? path, hint: "name another" });
   }
   const output = await OutputFolder.start(path, options);
-  const assignment = { files: plan.files, output: output.root, tileByteLength };
-  const runners = startRunners(workers, assignment, signal);
+  let receipt: ReceiptFile | null = null;
+  let runners: Runner[] = [];
   try {
-    const report = await runMerge(plan, output, { ...options, ...fileStorage, startDigest, runners, tileByteLength });
+    if (plan.receipt !== undefined && options.receipt !== undefined) {
+      receipt = await ReceiptFile.start(options.receipt.path, { ...options.receipt, force: options.force });
+    }
+    const undo = readFrom(plan.receipt?.undoFiles ?? [], (file) => output.locate(file));
+    const assignment = { files: [...plan.files, ...undo], output: output.root, tileByteLength };
+    runners = startRunners(workers, assignment, signal);
+    const report = await runMerge(plan, output, {
+      ...{ ...options, ...fileStorage, startDigest, runners, tileByteLength },
+      receiptSink: receipt ?? undefined,
+    });
     signal?.throwIfAborted();
+    // First the receipt: a merged model that is there has it.
+    await receipt?.commit();
     await output.commit();
+    await receipt?.finish();
     return report;
   } catch (error) {
+    await receipt?.discard();
     await output.discard();
     if (signal?.aborted) throw new EtherError("interrupted", "stopped; nothing is left behind", { cause: error });
     throw output.inItsPlace(error);

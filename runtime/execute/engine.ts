@@ -9,6 +9,8 @@ import { Arena } from "../methods/arena.ts";
 import { TensorReader } from "../methods/tensor_reader.ts";
 import type { Workshop } from "../methods/workshop.ts";
 import type { CopySpan, PlannedFile, TensorSpan } from "../plans/plan.ts";
+import { CorrectedTensor } from "../receipts/corrected_tensor.ts";
+import { ResidualEncoder } from "../receipts/residual_encoder.ts";
 import type {
   Assignment,
   DigestTask,
@@ -16,6 +18,7 @@ import type {
   OnBytes,
   Overflow,
   PiecesTask,
+  ResidualTask,
   Runner,
   ShareTask,
   SumTask,
@@ -46,6 +49,9 @@ export class Engine implements Runner {
   readonly #reader: TensorReader;
   readonly #signal: AbortSignal | undefined;
   readonly #open = new Map<string, ByteSource>();
+  /** Room that residual tasks use one after the other. */
+  #encoder: ResidualEncoder | null = null;
+  #basePiece = new Uint8Array(0);
 
   constructor(host: EngineHost, assignment: Assignment, signal?: AbortSignal) {
     this.#host = host;
@@ -113,6 +119,8 @@ export class Engine implements Runner {
         return await this.#digest(task, onBytes);
       case "pieces":
         return await this.#pieces(task, onBytes);
+      case "residual":
+        return await this.#residual(task, onBytes);
     }
   }
 
@@ -158,6 +166,23 @@ export class Engine implements Runner {
     return { pieces: digests.finish() };
   }
 
+  async #residual(task: ResidualTask, onBytes: OnBytes): Promise<TaskResult<ResidualTask>> {
+    const file = this.#assignment.files[task.file]!;
+    const span = file.spans[task.span] as TensorSpan;
+    const base = await this.#source(task.base.locator);
+    const encoder = this.#encoder ??= new ResidualEncoder();
+    encoder.start(span.dtype);
+    await this.produce(file, task.start, task.end, async (offset, undone) => {
+      if (this.#basePiece.byteLength < undone.byteLength) this.#basePiece = new Uint8Array(undone.byteLength);
+      const bytes = this.#basePiece.subarray(0, undone.byteLength);
+      await base.read(task.base.offset + offset - task.start, bytes);
+      encoder.add(bytes, undone);
+      await onBytes(undone.byteLength);
+    }, task.sketches);
+    const residuals = encoder.finish();
+    return { residuals, blockByteLengths: encoder.blockByteLengths, wrongCount: encoder.wrongCount };
+  }
+
   async #transform(
     span: TensorSpan,
     from: number,
@@ -167,8 +192,14 @@ export class Engine implements Runner {
   ): Promise<number> {
     const mark = this.#arena.mark();
     try {
+      // First, so that the tensor's own source, opened last, stays open.
+      const receipt = span.correction === undefined ? null : await this.#source(span.correction.locator);
       const transform = await this.#prepare(span, sketches);
-      await transform.produce(from, to, emit);
+      if (receipt === null) await transform.produce(from, to, emit);
+      else {
+        const corrected = await CorrectedTensor.open(span, receipt);
+        await corrected.produce(from, to, emit, (start, end, emitUndone) => transform.produce(start, end, emitUndone));
+      }
       return transform.overflowCount;
     } finally {
       this.#arena.release(mark);
@@ -210,15 +241,17 @@ export class Engine implements Runner {
 
   async #source(locator: string): Promise<ByteSource> {
     let source = this.#open.get(locator);
-    if (source === undefined) {
+    if (source !== undefined) this.#open.delete(locator);
+    else {
       source = await this.#host.openSource(locator);
       for (const [oldest, unused] of this.#open) {
         if (this.#open.size < MAX_OPEN_SOURCES) break;
         unused.close();
         this.#open.delete(oldest);
       }
-      this.#open.set(locator, source);
     }
+    // The most recently used last: a task's two or three are never closed under it.
+    this.#open.set(locator, source);
     return source;
   }
 }

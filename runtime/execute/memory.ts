@@ -15,7 +15,7 @@ const MIN_TILE_BYTES = 4096;
 /** Bytes that one worker needs at most for any tensor of a plan. */
 export function workerByteLength(plan: MergePlan, tileByteLength: number): number {
   let most = TILE_BYTES;
-  for (const { spans } of plan.files) {
+  for (const { spans } of [...plan.files, ...plan.receipt?.undoFiles ?? []]) {
     for (const span of spans) {
       if (span.kind === "tensor") most = Math.max(most, spanByteLength(span, tileByteLength));
     }

@@ -1,7 +1,7 @@
 /** How far a long piece of work is. */
 export interface Progress {
   /** What is being done. */
-  readonly phase: "merge" | "sha256" | "verify";
+  readonly phase: "merge" | "sha256" | "verify" | "receipt" | "compare" | "analyse";
   /** Bytes of this phase that are done. */
   readonly doneBytes: number;
   /** Bytes of this phase. */

@@ -4,6 +4,8 @@ import type { OpenSource } from "../io/folder.ts";
 import type { ByteSink } from "../io/sink.ts";
 import { encodeManifest, type FileDigest, MANIFEST_FILE } from "../plans/manifest.ts";
 import type { BaseFile, MergePlan, PlannedSmallFile } from "../plans/plan.ts";
+import { prove } from "../receipts/prove.ts";
+import { type ReceiptReport, writeReceipt } from "../receipts/write_receipt.ts";
 import { runAll } from "./crew.ts";
 import { type Progress, ProgressCount } from "./progress.ts";
 import { runSteps } from "./run_steps.ts";
@@ -43,6 +45,8 @@ export interface RunMergeOptions extends MergeOptions {
   readonly startDigest: StartDigest;
   /** What the runners' tiles have. */
   readonly tileByteLength: number;
+  /** Where the receipt goes, if the plan has one; then the runners know its files after the plan's own. */
+  readonly receiptSink?: ByteSink | undefined;
   /** What a runner takes at once, a multiple of {@link PIECE_BYTES}. @default 32 MiB */
   readonly shareByteLength?: number | undefined;
 }
@@ -53,6 +57,8 @@ export interface MergeReport {
   readonly byteLength: number;
   /** The bytes of `ether-merge.json`. */
   readonly manifest: Uint8Array<ArrayBuffer>;
+  /** Of a merge with a receipt. */
+  readonly receipt: ReceiptReport | null;
   /** What the caller should tell the user. */
   readonly warnings: readonly string[];
 }
@@ -63,8 +69,8 @@ const EARLY_SYNC_BYTES = 128 << 20;
 /**
  * Runs a plan.
  *
- * @throws {EtherError} `base_mismatch` for the bytes of a tensor that an adapter vouches for, `verify_failed`,
- * `io_error`, `no_space`; the signal's reason when it is aborted
+ * @throws {EtherError} `base_mismatch` for the bytes of a tensor that an adapter vouches for, or of a model that a
+ * receipt does not belong to, `verify_failed`, `io_error`, `no_space`; the signal's reason when it is aborted
  */
 export async function runMerge(plan: MergePlan, output: MergeOutput, options: RunMergeOptions): Promise<MergeReport> {
   const totalBytes = plan.files.reduce((sum, { size }) => sum + size, 0);
@@ -81,6 +87,12 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
     await writer.settled();
   }
   const weights = await writer.finish();
+  if (plan.proof !== undefined) await prove(weights, plan.proof, options);
+  const { receiptSink: sink } = options;
+  const receipt = plan.receipt === undefined || sink === undefined ? null : await writeReceipt({
+    ...{ files: plan.files, baseFiles: plan.baseFiles, firstUndo: plan.files.length, merged: weights },
+    ...{ ...plan.receipt, sink },
+  }, options);
   const small: FileDigest[] = [];
   for (const file of plan.smallFiles) small.push(await writeSmall(file, output, options));
 
@@ -89,6 +101,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   if (options.verify) await verifyFiles(outputs, (path) => output.locate(path), options);
 
   const manifest = encodeManifest({
+    ...plan.undo ? { operation: "unmerge" } : {},
     base: { files: base },
     adapters: plan.adapters.map(({ digest, peftType, facts }) => ({ digest, peft_type: peftType, ...facts })),
     outputs: outputs.sort((a, b) => a.path < b.path ? -1 : 1),
@@ -97,7 +110,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   });
   await writeBytes(MANIFEST_FILE, manifest, output);
   const byteLength = outputs.reduce((sum, { size }) => sum + size, 0) + manifest.byteLength;
-  return { byteLength, manifest, warnings: writer.warnings };
+  return { byteLength, manifest, receipt, warnings: writer.warnings };
 }
 
 /** Collects the pieces' digests of the weight files, and has each synced while the next is computed. */
@@ -125,7 +138,7 @@ class FileWriter {
     this.#shareCounts = shareCounts;
   }
 
-  readonly onShare: Parameters<typeof runSteps>[2]["onShare"] = (file, start, result) => {
+  readonly onShare: NonNullable<Parameters<typeof runSteps>[2]["onShare"]> = (file, start, result) => {
     const pieces = this.#pieces[file]!;
     pieces.set(start, result.pieces);
     if ("overflows" in result) {

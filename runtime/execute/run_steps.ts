@@ -2,13 +2,15 @@
 import { EtherError } from "../error.ts";
 import { freeArray } from "./free_array.ts";
 import type { GroupId, GroupSteps, Step, Steps } from "./steps.ts";
-import type { KnownSketch, Runner, Task, TaskResult } from "./task.ts";
+import type { KnownSketch, ResidualResult, ResidualTask, Runner, Task, TaskResult } from "./task.ts";
 
 /** What the caller is told. */
 export interface StepEvents {
   readonly onBytes: (count: number) => void;
   /** A share is written; `pieces` are its pieces' digests. */
-  readonly onShare: (file: number, start: number, result: TaskResult & { pieces: Uint8Array<ArrayBuffer> }) => void;
+  readonly onShare?: (file: number, start: number, result: TaskResult & { pieces: Uint8Array<ArrayBuffer> }) => void;
+  /** Some blocks of a tensor are coded. */
+  readonly onResidual?: (task: Omit<ResidualTask, "sketches">, result: ResidualResult) => void | Promise<void>;
 }
 
 /** A group on its way: its parts, and how many steps still want the sum. */
@@ -95,7 +97,7 @@ class StepRun {
   }
 
   async #runStep(step: Step, runner: Runner): Promise<void> {
-    const { onBytes, onShare } = this.#events;
+    const { onBytes, onShare, onResidual } = this.#events;
     const sketches = step.needs.map((id): KnownSketch => {
       const { steps: { span, key }, sketch } = this.#groups.get(id)!;
       return { span, key, sketch: sketch! };
@@ -116,9 +118,11 @@ class StepRun {
           },
         );
       }
+    } else if (step.task.kind === "residual") {
+      await onResidual?.(step.task, await runner.run({ ...step.task, sketches }, onBytes));
     } else {
       const task = { ...step.task, sketches } satisfies Task;
-      onShare(task.file, task.start, await runner.run(task, onBytes));
+      onShare?.(task.file, task.start, await runner.run(task, onBytes));
     }
     for (const id of step.needs) this.#release(id);
   }

@@ -3,7 +3,7 @@ import type { RowRun } from "../methods/op.ts";
 import type { MergePlan, PlannedFile, TensorSpan } from "../plans/plan.ts";
 import { groupSpans, regionRuns, storedRuns } from "./segments.ts";
 import { type SketchKey, sketchKey } from "./sketches.ts";
-import type { DigestTask, ShareTask, SumTask } from "./task.ts";
+import type { DigestTask, ResidualTask, ShareTask, SumTask } from "./task.ts";
 import { isResident } from "./tensor.ts";
 import { PIECE_BYTES } from "./tree_digest.ts";
 
@@ -26,6 +26,7 @@ export interface GroupSteps {
 /** One task and the groups that must be finished before it. */
 export type Step =
   | { readonly task: Omit<ShareTask, "sketches">; readonly needs: readonly GroupId[] }
+  | { readonly task: Omit<ResidualTask, "sketches">; readonly needs: readonly GroupId[] }
   | { readonly task: Omit<SumTask, "sketches">; readonly needs: readonly GroupId[]; readonly makes: SumPart }
   | { readonly task: DigestTask; readonly needs: readonly GroupId[]; readonly expects: ExpectedDigest };
 
@@ -79,12 +80,13 @@ export function stepsOf(plan: MergePlan, tileByteLength: number, shareByteLength
   return { steps, groups, shareCounts };
 }
 
-/** The large groups of one file, each summed before the first share that needs it. */
-class LargeGroups {
+/** The large groups of one file, each summed before the first task that needs it. */
+export class LargeGroups {
   readonly #file: PlannedFile;
   readonly #index: number;
   readonly #tileByteLength: number;
 
+  /** @param index  the file's, in the assignment */
   constructor(file: PlannedFile, index: number, tileByteLength: number) {
     this.#file = file;
     this.#index = index;

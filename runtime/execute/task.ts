@@ -50,14 +50,40 @@ export interface PiecesTask {
   readonly end: number;
 }
 
-export type Task = ShareTask | SumTask | DigestTask | PiecesTask;
+/**
+ * Codes what bytes `[start, end)` of an output file, which undoes a merge, differ by from the base's; whole blocks of one
+ * tensor.
+ */
+export interface ResidualTask {
+  readonly kind: "residual";
+  readonly file: number;
+  /** Index of the tensor's span in its file. */
+  readonly span: number;
+  readonly start: number;
+  readonly end: number;
+  /** The same bytes of the base. */
+  readonly base: { readonly locator: string; readonly offset: number };
+  readonly sketches: readonly KnownSketch[];
+}
+
+export type Task = ShareTask | SumTask | DigestTask | PiecesTask | ResidualTask;
 
 /** What comes of a task. */
 export type TaskResult<T extends Task = Task> = T extends ShareTask
   ? { readonly pieces: Uint8Array<ArrayBuffer>; readonly overflows: readonly Overflow[] }
   : T extends SumTask ? { readonly sketch: Float64Array<ArrayBuffer> }
   : T extends DigestTask ? { readonly sha256: string }
+  : T extends ResidualTask ? ResidualResult
   : { readonly pieces: Uint8Array<ArrayBuffer> };
+
+/** Coded residuals. */
+export interface ResidualResult {
+  /** The blocks, end to end. */
+  readonly residuals: Uint8Array<ArrayBuffer>;
+  readonly blockByteLengths: readonly number[];
+  /** Elements that undoing alone does not give back. */
+  readonly wrongCount: number;
+}
 
 /** Finite values of a tensor that its new dtype cannot hold. */
 export interface Overflow {

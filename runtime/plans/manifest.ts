@@ -25,6 +25,8 @@ export interface FileDigest {
 export interface Manifest {
   readonly version: number;
   readonly engine: number;
+  /** Only where the adapters were undone: then they are listed in the order in which that was done. */
+  readonly operation?: "unmerge" | undefined;
   readonly base: { readonly files: readonly FileDigest[] };
   readonly adapters: readonly Readonly<Record<string, unknown>>[];
   readonly outputs: readonly FileDigest[];

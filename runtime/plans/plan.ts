@@ -55,6 +55,18 @@ export interface TensorSpan {
   readonly columnCount: number;
   /** One entry for each adapter that changes the tensor, in order of application. */
   readonly stages: readonly (readonly OpSpec[])[];
+  /** What the stages leave is put right by a receipt. */
+  readonly correction?: Correction;
+}
+
+/** A tensor's residuals in a receipt: a table of block lengths, and the blocks. */
+export interface Correction {
+  /** Opens the receipt. */
+  readonly locator: string;
+  /** The first byte in that file. */
+  readonly offset: number;
+  /** How many bytes. */
+  readonly byteLength: number;
 }
 
 /** One weight file of the output. */
@@ -139,6 +151,48 @@ export interface MergePlan {
   readonly castCount: number;
   /** What the caller should tell the user. */
   readonly warnings: readonly string[];
+  /** The adapters are undone, not applied. @default false */
+  readonly undo?: boolean | undefined;
+  /** What a receipt of this merge is made of, where one is wanted. */
+  readonly receipt?: ReceiptPlan | undefined;
+  /** What the weight files must turn out to be, before the output is complete. */
+  readonly proof?: Proof | undefined;
+}
+
+/** How a merge is undone, so that its receipt can say what that gets wrong. */
+export interface ReceiptPlan {
+  /** The plan's files with the merge undone. Their tensors are read from the output. */
+  readonly undoFiles: readonly PlannedFile[];
+  /** In order of application. */
+  readonly adapters: readonly AdapterUse[];
+}
+
+/** An adapter, and what was asked of it. */
+export interface AdapterUse {
+  /** `sha256:<hex>`, see {@link Adapter.digest}. */
+  readonly digest: string;
+  /** As the user gave it; the adapter's own multiplies it. */
+  readonly strength: number;
+}
+
+/** What a receipt says of the files that it belongs to. */
+export interface Proof {
+  /** The receipt, for messages. */
+  readonly file: string;
+  /** Tree digests of the base's weight files. */
+  readonly base: readonly ProvenFile[];
+  /** Tree digests of the merged ones: the input of an undoing. */
+  readonly merged: readonly (ProvenFile & { readonly locator: string })[];
+}
+
+/** A file of known bytes. */
+export interface ProvenFile {
+  /** Relative to the folder. */
+  readonly path: string;
+  /** Bytes of the file. */
+  readonly size: number;
+  /** `sha256-tree1m:<hex>`. */
+  readonly digest: string;
 }
 
 /** The dtype that a tensor is written in. */

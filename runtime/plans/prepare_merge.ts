@@ -5,10 +5,12 @@ import { type Model, openModel, type Place } from "../checkpoints/model.ts";
 import { EtherError } from "../error.ts";
 import type { StartDigest } from "../io/digest.ts";
 import type { OpenSource } from "../io/folder.ts";
-import type { CompiledAdapter } from "../methods/method.ts";
+import type { CompiledAdapter, CompileOptions, Stage } from "../methods/method.ts";
 import { methodOf } from "../methods/registry.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import type { MergePlan } from "./plan.ts";
+import { undoFiles } from "../receipts/undo_files.ts";
+import { checkInvertible } from "./check_invertible.ts";
+import type { AdapterUse, MergePlan } from "./plan.ts";
 import { planMerge } from "./plan_merge.ts";
 
 /** What is to be merged. */
@@ -23,6 +25,14 @@ export interface MergeRequest {
   readonly untie?: boolean | undefined;
   /** Merge although a fingerprint says that the base is another one. @default false */
   readonly allowBaseMismatch?: boolean | undefined;
+  /** `lit_config.json` of the official checkpoints among the adapters. @default beside each, or one folder up */
+  readonly litConfig?: Place | undefined;
+  /** Undo the adapters, which were merged into the base in the order given. @default false */
+  readonly undo?: boolean | undefined;
+  /** A receipt will put right what undoing gets wrong: it may enlarge rounding errors by any factor. @default false */
+  readonly exact?: boolean | undefined;
+  /** Plan a receipt of the merge: every adapter must have an inverse. @default false */
+  readonly receipt?: boolean | undefined;
   /** Stops it between two adapter tensors. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -43,12 +53,22 @@ export interface Storage {
   readonly startDigest: StartDigest;
 }
 
+/** An opened adapter and what it does to the base. */
+export interface PreparedAdapter {
+  /** The opened adapter. */
+  readonly adapter: Adapter;
+  /** Its Ops, or those that undo it. */
+  readonly compiled: CompiledAdapter;
+  /** As it was asked for. */
+  readonly strength: number;
+}
+
 /** A merge that has passed every check. */
 export interface PreparedMerge {
   /** The opened base. */
   readonly model: Model;
   /** The opened adapters, in order of application. */
-  readonly adapters: readonly { readonly adapter: Adapter; readonly compiled: CompiledAdapter }[];
+  readonly adapters: readonly PreparedAdapter[];
   /** What a merge would write. */
   readonly plan: MergePlan;
 }
@@ -62,22 +82,39 @@ export async function prepareMerge(request: MergeRequest, storage: Storage): Pro
   const { openSource, startDigest } = storage;
   const model = await openModel(request.base, openSource);
   const targets = new Targets(model, request.untie ?? false);
-  const adapters: { adapter: Adapter; compiled: CompiledAdapter }[] = [];
+  const undo = request.undo ?? false;
+  const adapters: PreparedAdapter[] = [];
+  const undoing: Stage[] = [];
   for (const { place, strength = 1 } of request.adapters) {
     request.signal?.throwIfAborted();
     if (!Number.isFinite(strength)) {
       throw new EtherError("usage", `strength ${strength} is not a finite number`, { field: "--strength" });
     }
-    const adapter = await openAdapter(place, openSource, startDigest);
-    const compiled = await methodOf(adapter).compile(adapter, {
-      ...{ targets, strength, allowBaseMismatch: request.allowBaseMismatch ?? false },
+    const adapter = await openAdapter(place, openSource, startDigest, { litConfig: request.litConfig, base: model });
+    const options: CompileOptions = {
+      ...{ targets, strength, undo, allowBaseMismatch: request.allowBaseMismatch ?? false },
       ...{ openSource, signal: request.signal },
-    });
-    adapters.push({ adapter, compiled });
+    };
+    const compiled = await methodOf(adapter).compile(adapter, options);
+    adapters.push({ adapter, compiled, strength });
+    const undone = undo || !request.receipt
+      ? compiled
+      : await methodOf(adapter).compile(adapter, { ...options, undo: true });
+    undoing.unshift(...undone.stages);
   }
-  const plan = planMerge({ targets, adapters, dtype: request.dtype ?? null });
+  if (undo || request.receipt) checkInvertible(undoing, request.receipt === true || request.exact === true);
+  const inOrder = undo ? adapters.toReversed() : adapters;
+  let plan: MergePlan = { ...planMerge({ targets, adapters: inOrder, dtype: request.dtype ?? null }), undo };
+  if (request.receipt) {
+    plan = { ...plan, receipt: { undoFiles: undoFiles(plan.files, undoing), adapters: usesOf(adapters) } };
+  }
   if (request.untie && targets.untied === null) {
     return { model, adapters, plan: { ...plan, warnings: [...plan.warnings, `${model.name}: nothing to untie`] } };
   }
   return { model, adapters, plan };
+}
+
+/** What a receipt says of adapters, in order of application. */
+export function usesOf(adapters: readonly PreparedAdapter[]): AdapterUse[] {
+  return adapters.map(({ adapter, strength }) => ({ digest: `sha256:${adapter.digest}`, strength }));
 }

@@ -55,6 +55,10 @@ const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>
     () => merge(makeBase(), makeAdapter({ variant: "either" })),
     /adapter_config\.json: variant: .*"either"/,
   ],
+  bad_pickle: [
+    () => merge(makeBase(), makeFolder({ "lit_model_ether_finetuned.pth": "cut short" })),
+    /lit_model_ether_finetuned\.pth: the file is no zip archive/,
+  ],
   bad_shape: [() => merge(makeBase(), makeAdapter({}, u([8]))), /ether_u_in: shape \[8\] is not \[num_blocks, n\]/],
   bad_blocks: [() => merge(makeBase(), makeAdapter({}, u([2, 3]))), /num_blocks: 2 blocks of 3 do not tile .* 8/],
   missing_param: [() => merge(makeBase(), makeAdapter({ variant: "etherplus" })), /no .*ether_v_in; etherplus needs/],
@@ -95,6 +99,10 @@ const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>
     /only pytorch_model\.bin; /,
   ],
   unsupported_feature: [() => merge(makeBase(), makeAdapter({ bias: "all" })), /bias: bias is "all"; /],
+  singular: [async () => {
+    const adapters = [{ path: makeAdapter({ strength: 0.5 }) }];
+    await prepareMerge({ base: makeBase(), adapters, undo: true });
+  }, /ether_u_in: it has no inverse: a direction of model\.layers\.0\.mlp\.up_proj\.weight is lost; .*block 0/],
   not_found: [() => merge(newPath("nowhere"), makeAdapter()), /nowhere: no such file or folder/],
   exists: [() => merge(makeBase(), makeAdapter(), { output: makeFolder({ x: "" }) }), /the output exists; --force/],
   locked: [async () => {
