@@ -61,7 +61,7 @@ export {
   prepareUnmerge,
   streamMerged,
 } from "./runtime/deno/library.ts";
-export { mergeToFolder, type MergeToFolderOptions } from "./runtime/deno/merge_folder.ts";
+export { fileStorage, mergeToFolder, type MergeToFolderOptions } from "./runtime/deno/merge_folder.ts";
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, EtherError } from "./runtime/error.ts";
 export { mergeTo } from "./runtime/execute/merge_to.ts";
 export type { Progress } from "./runtime/execute/progress.ts";

@@ -11,7 +11,6 @@ import type { JsonObject } from "../json/value.ts";
 import type { SafetensorsHeader } from "../safetensors/header.ts";
 import { readHeader } from "../safetensors/read.ts";
 import { officialPath } from "./official/find.ts";
-import { openOfficial } from "./official/open_official.ts";
 
 /** An opened adapter; its tensors are read when they are needed. */
 export interface Adapter {
@@ -72,6 +71,8 @@ export async function openAdapter(
       throw new EtherError("unsupported_format", `${official} is a .pth file`, { file: folder.name, hint });
     }
     const options = { litConfig: litConfig ?? null, base: base ?? null };
+    // Most adapters are no official checkpoints: the pickle reader is loaded for those that are.
+    const { openOfficial } = await import("./official/open_official.ts");
     return await openOfficial(place, official, entries, openSource, startDigest, options);
   }
   const tensorPath = place.file ?? TENSOR_FILE;

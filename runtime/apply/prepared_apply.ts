@@ -204,7 +204,9 @@ export class PreparedApply {
   ): Promise<void> {
     const { targets, adapters } = this.#parts.compiled;
     if (targets === null) return;
-    const expected = [...used].flatMap((index) => adapters[index]!.expected).filter((one) => one.tensor === tensor);
+    const expected = [...used].flatMap((index) => adapters[index]!.expected).filter((one) => {
+      return one.tensor === tensor && !one.overruled;
+    });
     const open = expected.filter(({ sha256 }) => !this.#proven.has(`${tensor.info.name} ${sha256}`));
     if (open.length === 0) return;
     const digest = this.#parts.startDigest();

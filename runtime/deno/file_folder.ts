@@ -94,7 +94,7 @@ export class FileFolder implements Folder {
     return { path, size: info.size, sha256: fromBlob ? baseNameOf(real) : undefined };
   }
 
-  /** What `<file>.sha256` says, where it is newer than the file. */
+  /** What `<file>.sha256` says of this very file, where it is newer than the file. */
   #sidecar(entry: FolderEntry, paths: ReadonlySet<string>): string | undefined {
     const path = `${entry.path}.sha256`;
     if (!paths.has(path) && this.#only === null) return undefined;
@@ -104,7 +104,8 @@ export class FileFolder implements Folder {
       if (sidecar.mtime === null || file.mtime === null || sidecar.mtime <= file.mtime || sidecar.size > 4096) {
         return undefined;
       }
-      return /^([0-9a-f]{64})\b/.exec(Deno.readTextFileSync(this.locate(path)))?.[1];
+      const line = /^([0-9a-f]{64})(?: [ *](.+))?$/m.exec(Deno.readTextFileSync(this.locate(path)));
+      return line === null || (line[2] ?? baseNameOf(entry.path)) !== baseNameOf(entry.path) ? undefined : line[1];
     } catch {
       return undefined;
     }

@@ -2,6 +2,7 @@
 import { EtherError } from "../error.ts";
 import { TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
 import { type MergeOptions, type MergeReport, runMerge } from "../execute/run_merge.ts";
+import { SHARE_BYTES } from "../execute/steps.ts";
 import type { MergePlan } from "../plans/plan.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
 import type { Runner } from "../execute/task.ts";
@@ -42,7 +43,8 @@ export async function mergeToFolder(
   path: string,
   options: MergeToFolderOptions = {},
 ): Promise<MergeReport> {
-  const { workers = defaultWorkerCount(), maxMemory, signal } = options;
+  const { maxMemory, signal } = options;
+  const workers = usefulWorkers(options.workers ?? defaultWorkerCount(), plan);
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
   const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
   for (const { locator } of plan.baseFiles) {
@@ -77,4 +79,20 @@ export async function mergeToFolder(
   } finally {
     for (const runner of runners) await runner.close();
   }
+}
+
+/** Workers that a small merge gets at most; a larger one gets as many as it has shares. */
+const SMALL_MERGE_WORKERS = 4;
+/** More threads than any machine has cores for; each takes its own memory. */
+const MAX_WORKERS = 256;
+
+/** As many workers as were asked for and find something to do. @throws {EtherError} `usage` */
+export function usefulWorkers(asked: number, plan: MergePlan): number {
+  if (!Number.isInteger(asked) || asked < 1 || asked > MAX_WORKERS) {
+    throw new EtherError("usage", `${asked} is not a number of workers from 1 to ${MAX_WORKERS}`, {
+      field: "--workers",
+    });
+  }
+  const shares = plan.files.reduce((sum, { size }) => sum + Math.ceil(size / SHARE_BYTES), 0);
+  return Math.min(asked, Math.max(SMALL_MERGE_WORKERS, shares));
 }

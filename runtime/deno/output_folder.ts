@@ -2,7 +2,8 @@
  * The output of a merge: written beside its place, synced, and renamed into it when it is complete.
  *
  * Beside `O` lie, while it is written: `O.partial`, the folder that becomes O; `O.lock`, whose advisory lock dies with
- * its process; and for a moment, when an older output is replaced, `O.replaced`.
+ * its process; and for a moment, when an older output is replaced, `O.replaced`. While that one has its manifest it is
+ * complete, and may come back; once its manifest has another name it is being removed, which the next run goes on with.
  */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { resolve } from "node:path";
@@ -18,6 +19,8 @@ import { makeParents, parentIsNoFolder, parentOf, removeParents } from "./parent
 const PARTIAL = ".partial";
 const LOCK = ".lock";
 const REPLACED = ".replaced";
+/** What the manifest is called in a replaced output that is being removed. It goes last. */
+const REMOVED_MANIFEST = `${MANIFEST_FILE}.removed`;
 
 /** What is written and cleared beside an output: its name with each of these. */
 export const BESIDE_OUTPUT: readonly string[] = [PARTIAL, LOCK, REPLACED];
@@ -72,6 +75,7 @@ export class OutputFolder implements MergeOutput {
       const output = new OutputFolder(path, name, lock, madeParents, options);
       await output.#recover();
       await checkOutputPlace(path, name, options.force ?? false);
+      await output.#checkReplaceable();
       await output.#clearPartial();
       await Deno.mkdir(output.#partial);
       return output;
@@ -115,7 +119,7 @@ export class OutputFolder implements MergeOutput {
     }
   }
 
-  /** Puts the folder into its place; an older output is there until the new one is. */
+  /** Puts the folder into its place; an older output is there until the new one is. What is left of it is no error. */
   async commit(): Promise<void> {
     try {
       syncFolder(this.#partial);
@@ -129,7 +133,7 @@ export class OutputFolder implements MergeOutput {
         throw error;
       }
       syncFolder(parentOf(this.#path));
-      if (old) await Deno.remove(replaced, { recursive: true });
+      if (old) await this.#removeReplaced();
     } catch (error) {
       throw ioError(error, this.#name);
     } finally {
@@ -161,17 +165,55 @@ export class OutputFolder implements MergeOutput {
   async #recover(): Promise<void> {
     const replaced = this.#path + REPLACED;
     if (!await exists(replaced)) return;
-    if (!(await Deno.lstat(replaced)).isDirectory || !await isReplaceable(replaced)) {
+    const { isDirectory } = await Deno.lstat(replaced);
+    const removing = isDirectory && await exists(`${replaced}/${REMOVED_MANIFEST}`);
+    if (!isDirectory || !removing && !await isReplaceable(replaced)) {
       const hint = "no merge left it: move it away, or name another output";
       throw new EtherError("exists", `${this.#name}${REPLACED} is in the way`, { file: this.#name, hint });
     }
-    if (await exists(this.#path)) {
+    if (removing) {
+      if (await this.#removeReplaced()) this.#onNotice(`removed what an earlier run left of ${this.#name}${REPLACED}`);
+    } else if (await exists(this.#path)) {
+      if (!await this.#removeReplaced()) return;
       this.#onNotice(`${this.#name} is complete; an interrupted run left the output it replaced, which is removed`);
-      await Deno.remove(replaced, { recursive: true });
     } else {
       this.#onNotice(`an interrupted run had moved ${this.#name} aside; it is complete and back in its place`);
       await Deno.rename(replaced, this.#path);
     }
+  }
+
+  /** Removes the replaced output, its manifest last; false, and said, where something of it cannot be removed. */
+  async #removeReplaced(): Promise<boolean> {
+    const replaced = this.#path + REPLACED;
+    const manifest = `${replaced}/${REMOVED_MANIFEST}`;
+    try {
+      await Deno.rename(`${replaced}/${MANIFEST_FILE}`, manifest).catch(unlessAbsent);
+      let failure: { readonly error: unknown } | null = null;
+      for (const name of (await childrenOf(replaced)).filter((name) => name !== REMOVED_MANIFEST)) {
+        // The others go all the same: weights take room.
+        await Deno.remove(`${replaced}/${name}`, { recursive: true }).catch((error) => failure ??= { error });
+      }
+      if (failure !== null) throw (failure as { readonly error: unknown }).error;
+      await Deno.remove(manifest).catch(unlessAbsent);
+      await Deno.remove(replaced);
+      return true;
+    } catch (error) {
+      const { message } = ioError(error, replaced);
+      this.#onNotice(
+        `${this.#name}${REPLACED}, the output before, cannot be removed: ${message}; the next run tries again`,
+      );
+      return false;
+    }
+  }
+
+  /** An output is moved aside to where the one before it must be gone. */
+  async #checkReplaceable(): Promise<void> {
+    if (!await exists(this.#path) || !await exists(this.#path + REPLACED)) return;
+    const hint = "remove it, or name another output";
+    throw new EtherError("io_error", "an output that was replaced before cannot be removed", {
+      file: this.#name + REPLACED,
+      hint,
+    });
   }
 
   async #clearPartial(): Promise<void> {
@@ -211,8 +253,16 @@ export async function checkOutputPlace(path: string, name: string, force: boolea
 
 /** Nothing is lost with a folder that is empty, or that a merge wrote. */
 async function isReplaceable(folder: string): Promise<boolean> {
-  const children = await Array.fromAsync(Deno.readDir(folder));
-  return children.length === 0 || children.some(({ name }) => name === MANIFEST_FILE);
+  const children = await childrenOf(folder);
+  return children.length === 0 || children.includes(MANIFEST_FILE);
+}
+
+async function childrenOf(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+}
+
+function unlessAbsent(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -42,11 +42,20 @@ export class WorkerRunner implements Runner {
   }
 
   #receive(reply: WorkerReply): void {
-    if (reply.kind === "bytes") this.#onBytes(reply.count);
+    if (reply.kind === "bytes") this.#report(reply.count);
     else if (reply.kind === "error") this.#fail(toError(reply.error));
     else {
       this.#settle?.resolve(reply.result);
       this.#settle = null;
+    }
+  }
+
+  /** A listener's error is its task's. */
+  async #report(count: number): Promise<void> {
+    try {
+      await this.#onBytes(count);
+    } catch (error) {
+      this.#fail(error);
     }
   }
 

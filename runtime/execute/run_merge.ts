@@ -10,6 +10,7 @@ import { runAll } from "./crew.ts";
 import { type Progress, ProgressCount } from "./progress.ts";
 import { runSteps } from "./run_steps.ts";
 import { SHARE_BYTES, stepsOf } from "./steps.ts";
+import { SyncQueue } from "./sync_queue.ts";
 import type { DigestTask, Runner } from "./task.ts";
 import { PIECE_BYTES, treeDigest } from "./tree_digest.ts";
 import { verifyFiles } from "./verify.ts";
@@ -80,7 +81,8 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   const writer = new FileWriter(plan, output, options);
   const { steps, groups, shareCounts } = stepsOf(plan, options.tileByteLength, options.shareByteLength ?? SHARE_BYTES);
   writer.expect(shareCounts);
-  const events = { onBytes: progress.add, onShare: writer.onShare };
+  const onWarning = (message: string) => void writer.warnings.push(message);
+  const events = { onBytes: progress.add, onShare: writer.onShare, onWarning };
   try {
     await runSteps({ steps, groups }, options.runners, events, options.signal);
   } finally {
@@ -117,21 +119,19 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
 class FileWriter {
   readonly warnings: string[] = [];
   readonly #plan: MergePlan;
-  readonly #output: MergeOutput;
   readonly #options: RunMergeOptions;
   readonly #pieces: Map<number, Uint8Array<ArrayBuffer>>[];
   readonly #overflows = new Map<string, number>();
   readonly #unsynced: number[];
   #shareCounts: readonly number[] = [];
-  readonly #syncs: Promise<unknown>[] = [];
-  #early: Promise<unknown> | null = null;
+  readonly #syncs: SyncQueue;
 
   constructor(plan: MergePlan, output: MergeOutput, options: RunMergeOptions) {
     this.#plan = plan;
-    this.#output = output;
     this.#options = options;
     this.#pieces = plan.files.map(() => new Map());
     this.#unsynced = plan.files.map(() => 0);
+    this.#syncs = new SyncQueue((path) => output.sync(path));
   }
 
   expect(shareCounts: readonly number[]): void {
@@ -139,6 +139,7 @@ class FileWriter {
   }
 
   readonly onShare: NonNullable<Parameters<typeof runSteps>[2]["onShare"]> = (file, start, result) => {
+    this.#syncs.check();
     const pieces = this.#pieces[file]!;
     pieces.set(start, result.pieces);
     if ("overflows" in result) {
@@ -148,23 +149,22 @@ class FileWriter {
     }
     const { path } = this.#plan.files[file]!;
     if (pieces.size === this.#shareCounts[file]) {
-      this.#syncs.push(this.#output.sync(path));
+      this.#syncs.add(path);
       return;
     }
     this.#unsynced[file]! += result.pieces.byteLength / 32 * PIECE_BYTES;
-    if (this.#unsynced[file]! < EARLY_SYNC_BYTES || this.#early !== null) return;
+    if (this.#unsynced[file]! < EARLY_SYNC_BYTES || !this.#syncs.idle) return;
     this.#unsynced[file] = 0;
-    this.#early = this.#output.sync(path).finally(() => this.#early = null);
-    this.#syncs.push(this.#early);
+    this.#syncs.add(path);
   };
 
   /** Waits for the syncs that were begun, whatever became of them. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#syncs);
+    await this.#syncs.settled();
   }
 
   async finish(): Promise<FileDigest[]> {
-    await Promise.all(this.#syncs);
+    this.#syncs.check();
     for (const [name, count] of this.#overflows) {
       this.warnings.push(`${name}: ${count} finite values became infinite in the new dtype`);
     }
@@ -234,7 +234,10 @@ async function withSha256(
 /** Weight files by their header, or by their SHA-256 where that is known or asked for; small ones by SHA-256. */
 async function digestBase(plan: MergePlan, options: RunMergeOptions): Promise<FileDigest[]> {
   const whole = ({ headerLength }: BaseFile) => headerLength === null || options.sha256 === true;
-  const unknown = plan.baseFiles.filter(({ sha256 }) => sha256 === null);
+  // What the storage knows saves a reading that was asked for; it never changes what a manifest says unasked.
+  const known = ({ headerLength, sha256 }: BaseFile) =>
+    options.sha256 === true && headerLength !== null && sha256 !== null;
+  const unknown = plan.baseFiles.filter((file) => !known(file));
   const tasks = unknown.map((file): DigestTask => {
     return {
       kind: "digest",

@@ -1,12 +1,14 @@
 /** Hands steps to runners, each as soon as what it waits for is there. */
 import { EtherError } from "../error.ts";
 import { freeArray } from "./free_array.ts";
-import type { GroupId, GroupSteps, Step, Steps } from "./steps.ts";
+import type { ExpectedDigest, GroupId, GroupSteps, Step, Steps } from "./steps.ts";
 import type { KnownSketch, ResidualResult, ResidualTask, Runner, Task, TaskResult } from "./task.ts";
 
 /** What the caller is told. */
 export interface StepEvents {
   readonly onBytes: (count: number) => void;
+  /** Something that the user overruled, and should know. */
+  readonly onWarning?: (message: string) => void;
   /** A share is written; `pieces` are its pieces' digests. */
   readonly onShare?: (file: number, start: number, result: TaskResult & { pieces: Uint8Array<ArrayBuffer> }) => void;
   /** Some blocks of a tensor are coded. */
@@ -107,17 +109,7 @@ class StepRun {
       this.#addPart(step.makes.group, step.makes.part, sketch);
     } else if ("expects" in step) {
       const { sha256 } = await runner.run(step.task, () => {});
-      const { name, sha256: expected, file } = step.expects;
-      if (sha256 !== expected) {
-        throw new EtherError(
-          "base_mismatch",
-          `the base's bytes have SHA-256 ${sha256}, the adapter's had ${expected}`,
-          {
-            ...{ file, tensor: name, field: "base_fingerprint.targets" },
-            hint: "this is not the base that the adapter was trained on; --allow-base-mismatch merges all the same",
-          },
-        );
-      }
+      this.#compare(step.expects, sha256);
     } else if (step.task.kind === "residual") {
       await onResidual?.(step.task, await runner.run({ ...step.task, sketches }, onBytes));
     } else {
@@ -125,6 +117,17 @@ class StepRun {
       onShare?.(task.file, task.start, await runner.run(task, onBytes));
     }
     for (const id of step.needs) this.#release(id);
+  }
+
+  /** @throws {EtherError} `base_mismatch`, unless it is overruled */
+  #compare({ name, sha256: expected, file, overruled }: ExpectedDigest, sha256: string): void {
+    if (sha256 === expected) return;
+    const message = `the base's bytes have SHA-256 ${sha256}, the adapter's had ${expected}`;
+    if (overruled) return this.#events.onWarning?.(`${file}: ${name}: ${message}`);
+    throw new EtherError("base_mismatch", message, {
+      ...{ file, tensor: name, field: "base_fingerprint.targets" },
+      hint: "this is not the base that the adapter was trained on; --allow-base-mismatch merges all the same",
+    });
   }
 
   #addPart(id: GroupId, part: number, sketch: Float64Array<ArrayBuffer>): void {

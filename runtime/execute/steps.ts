@@ -41,6 +41,7 @@ export interface ExpectedDigest {
   readonly name: string;
   readonly sha256: string;
   readonly file: string;
+  readonly overruled: boolean;
 }
 
 /** Everything there is to do, in an order in which a single worker would do it. */
@@ -60,10 +61,10 @@ export interface Steps {
  * @param shareByteLength  whole pieces
  */
 export function stepsOf(plan: MergePlan, tileByteLength: number, shareByteLength: number): Steps {
-  const steps: Step[] = plan.expected.map(({ name, locator, sourceOffset, byteLength, sha256, file }) => ({
+  const steps: Step[] = plan.expected.map(({ name, locator, sourceOffset, byteLength, sha256, file, overruled }) => ({
     task: { kind: "digest", locator, offset: sourceOffset, byteLength },
     needs: [],
-    expects: { name, sha256, file },
+    expects: { name, sha256, file, overruled },
   }));
   const groups = new Map<GroupId, GroupSteps>();
   const shareCounts = plan.files.map((file, index) => {

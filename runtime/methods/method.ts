@@ -53,6 +53,8 @@ export interface ExpectedTensor {
   readonly sha256: string;
   /** The adapter's config, for messages. */
   readonly file: string;
+  /** A mismatch is only a warning: the user said so. */
+  readonly overruled: boolean;
 }
 
 /** An adapter, checked against a base. */

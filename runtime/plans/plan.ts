@@ -117,6 +117,8 @@ export interface ExpectedBytes {
   readonly sha256: string;
   /** The adapter's config, for messages. */
   readonly file: string;
+  /** A mismatch is only a warning: the user said so. */
+  readonly overruled: boolean;
 }
 
 /** One adapter, for the manifest. */

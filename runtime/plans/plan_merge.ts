@@ -45,9 +45,9 @@ export function planMerge({ targets, adapters, dtype }: PlanInput): MergePlan {
       return { digest: `sha256:${adapter.digest}`, peftType: adapter.peftType, facts: compiled.facts };
     }),
     expected: adapters.flatMap(({ compiled }) =>
-      compiled.expected.map(({ tensor, sha256, file }) => ({
+      compiled.expected.map(({ tensor, sha256, file, overruled }) => ({
         ...{ name: tensor.info.name, locator: tensor.file.locator, sourceOffset: tensor.info.offset },
-        ...{ byteLength: tensor.info.byteLength, sha256, file },
+        ...{ byteLength: tensor.info.byteLength, sha256, file, overruled },
       }))
     ),
     transformed: builder.transformed,

@@ -7,7 +7,7 @@ import type { StartDigest } from "../io/digest.ts";
 import type { OpenSource } from "../io/folder.ts";
 import type { CompiledAdapter, CompileOptions, Stage } from "../methods/method.ts";
 import { methodOf } from "../methods/registry.ts";
-import type { FloatDtype } from "../safetensors/dtype.ts";
+import { FLOAT_DTYPES, type FloatDtype } from "../safetensors/dtype.ts";
 import { undoFiles } from "../receipts/undo_files.ts";
 import { checkInvertible } from "./check_invertible.ts";
 import type { AdapterUse, MergePlan } from "./plan.ts";
@@ -80,6 +80,10 @@ export interface PreparedMerge {
  */
 export async function prepareMerge(request: MergeRequest, storage: Storage): Promise<PreparedMerge> {
   const { openSource, startDigest } = storage;
+  if (request.adapters.length === 0) throw new EtherError("usage", "no adapter is named", { field: "--adapter" });
+  if (request.dtype !== undefined && !FLOAT_DTYPES.includes(request.dtype)) {
+    throw new EtherError("usage", `${request.dtype} is not one of ${FLOAT_DTYPES.join(", ")}`, { field: "--dtype" });
+  }
   const model = await openModel(request.base, openSource);
   const targets = new Targets(model, request.untie ?? false);
   const undo = request.undo ?? false;

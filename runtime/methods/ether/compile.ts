@@ -262,11 +262,11 @@ async function checkFingerprint(
     mismatch("base_fingerprint.structure", undefined, message);
   }
   // A merged model has the base's structure, and other bytes.
-  if (allowBaseMismatch || undo) return [];
+  if (undo) return [];
   const expected: ExpectedTensor[] = [];
   for (const [name, sha256] of fingerprint.targets) {
     const found = targets.model.tensors.get(name);
-    if (found?.length === 1) expected.push({ tensor: found[0]!, sha256, file });
+    if (found?.length === 1) expected.push({ tensor: found[0]!, sha256, file, overruled: allowBaseMismatch });
     else mismatch("base_fingerprint.targets", name, "the base has no such tensor");
   }
   return expected;

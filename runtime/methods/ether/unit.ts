@@ -36,16 +36,19 @@ export function checkVectors(values: Float32Array, length: number): VectorFault 
   return null;
 }
 
-/** True where every v is u or −u: then I − ûûᵀ + v̂v̂ᵀ is the identity, as before the first step of training. */
+/**
+ * True where every v is a multiple of its u: then I − ûûᵀ + v̂v̂ᵀ is the identity, as before the first step of training.
+ * Products of two f32 values are exact in f64.
+ */
 export function cancelOut(u: Float32Array, v: Float32Array, length: number): boolean {
   for (let start = 0; start < u.length; start += length) {
-    let same = true;
-    let opposite = true;
+    let pivot = start;
     for (let i = start; i < start + length; i++) {
-      same &&= v[i] === u[i];
-      opposite &&= v[i] === -u[i]!;
+      if (Math.abs(u[i]!) > Math.abs(u[pivot]!)) pivot = i;
     }
-    if (!same && !opposite) return false;
+    for (let i = start; i < start + length; i++) {
+      if (v[i]! * u[pivot]! !== u[i]! * v[pivot]!) return false;
+    }
   }
   return true;
 }

@@ -193,7 +193,11 @@ Deno.test("runSteps: a listener that throws ends the run with its error", async 
 
 Deno.test("runSteps: bytes that are not those an adapter vouches for are base_mismatch", async () => {
   const task: DigestTask = { kind: "digest", locator: "base", offset: 0, byteLength: 1 };
-  const step = (sha256: string): Step => ({ task, needs: [], expects: { name: "w", sha256, file: "config" } });
+  const step = (sha256: string): Step => ({
+    task,
+    needs: [],
+    expects: { name: "w", sha256, file: "config", overruled: false },
+  });
   const runner = new FakeRunner(() => ({ sha256: "aa" }));
   await runSteps({ steps: [step("aa")], groups: new Map() }, [runner], EVENTS);
   const error = await assertRejects(
@@ -201,6 +205,17 @@ Deno.test("runSteps: bytes that are not those an adapter vouches for are base_mi
     EtherError,
   );
   assertEquals([error.code, error.tensor, error.file], ["base_mismatch", "w", "config"]);
+});
+
+Deno.test("runSteps: a mismatch that the user overruled is a warning that shows both digests", async () => {
+  const task: DigestTask = { kind: "digest", locator: "base", offset: 0, byteLength: 1 };
+  const expects = { name: "w", sha256: "bb", file: "config", overruled: true };
+  const warnings: string[] = [];
+  const events = { ...EVENTS, onWarning: (message: string) => void warnings.push(message) };
+  await runSteps({ steps: [{ task, needs: [], expects }], groups: new Map() }, [
+    new FakeRunner(() => ({ sha256: "aa" })),
+  ], events);
+  assertEquals(warnings, ["config: w: the base's bytes have SHA-256 aa, the adapter's had bb"]);
 });
 
 Deno.test("runAll: results in the order of the tasks, for any number of runners", async () => {

@@ -1,0 +1,69 @@
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { EtherError, fileStorage, mergeTo, mergeToFolder, prepareMerge } from "../../../mod.ts";
+import { usefulWorkers } from "../../../runtime/deno/merge_folder.ts";
+
+const LLAMA = new URL("../../../fixtures/llama/", import.meta.url).pathname;
+
+async function prepare() {
+  return await prepareMerge({ base: `${LLAMA}base`, adapters: [{ path: `${LLAMA}ether` }] });
+}
+
+Deno.test("mergeToFolder: an onProgress that throws ends the merge, and leaves nothing, for any number of workers", async () => {
+  const { plan } = await prepare();
+  for (const workers of [1, 2, 3]) {
+    const folder = await Deno.makeTempDir();
+    const onProgress = () => {
+      throw new Error("listener");
+    };
+    await assertRejects(() => mergeToFolder(plan, `${folder}/out`, { workers, onProgress }), Error, "listener");
+    assertEquals([...Deno.readDirSync(folder)], []);
+    await Deno.remove(folder);
+  }
+});
+
+Deno.test("mergeTo: a sync that fails while others are computed is the caller's error", async () => {
+  const { plan } = await prepare();
+  const output = {
+    create: () => Promise.resolve(),
+    open: () => ({ write: () => {}, close: () => {} }),
+    sync: () => Promise.reject(new Error("no sync")),
+    locate: (path: string) => path,
+  };
+  await assertRejects(() => mergeTo(plan, output, fileStorage), Error, "no sync");
+});
+
+Deno.test("mergeToFolder: a number of workers that is none is usage", async () => {
+  const { plan } = await prepare();
+  for (const workers of [0, -1, 1.5, NaN, 257]) {
+    const error = await assertRejects(() => mergeToFolder(plan, "/nowhere/out", { workers }), EtherError);
+    assertEquals(error.code, "usage");
+  }
+});
+
+Deno.test("usefulWorkers: no more than a small merge has work for", async () => {
+  const { plan } = await prepare();
+  assertEquals([1, 2, 4, 200].map((asked) => usefulWorkers(asked, plan)), [1, 2, 4, 4]);
+  assertThrows(() => usefulWorkers(1000, plan), EtherError, "1000");
+});
+
+Deno.test("prepareMerge: no adapter, and a dtype that is none, are usage", async () => {
+  const base = `${LLAMA}base`;
+  const none = await assertRejects(() => prepareMerge({ base, adapters: [] }), EtherError);
+  assertEquals(none.code, "usage");
+  const adapters = [{ path: `${LLAMA}ether` }];
+  const f8 = await assertRejects(() => prepareMerge({ base, adapters, dtype: "F8" as "F16" }), EtherError);
+  assertMatch(f8.message, /F8 is not one of F32, F16, BF16/);
+});
+
+Deno.test("mergeToFolder: a manifest tells the same of a base with a sidecar and of one without", async () => {
+  const folder = await Deno.makeTempDir();
+  const { plan } = await prepare();
+  await mergeToFolder(plan, `${folder}/plain`);
+  const planned = { ...plan, baseFiles: plan.baseFiles.map((file) => ({ ...file, sha256: "0".repeat(64) })) };
+  await mergeToFolder(planned, `${folder}/known`);
+  const manifest = (name: string) => Deno.readTextFileSync(`${folder}/${name}/ether-merge.json`);
+  assertEquals(manifest("known"), manifest("plain"));
+  await mergeToFolder(planned, `${folder}/asked`, { sha256: true });
+  assert(manifest("asked").includes(`sha256:${"0".repeat(64)}`));
+  await Deno.remove(folder, { recursive: true });
+});
