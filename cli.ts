@@ -1,19 +1,20 @@
 /** The command line. Commands are loaded when they are called, so that `--help` answers at once. */
 import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 import denoJson from "./deno.json" with { type: "json" };
+import { writeOut } from "./commands/console.ts";
 import { collect, DTYPE_CHOICES, parseCount } from "./commands/flags.ts";
 import { reportError, runCommand } from "./commands/run_command.ts";
 import { EtherError } from "./runtime/error.ts";
 
 /** Nothing is written but help: errors are ours to print. Asking for colours would take rights that no task has. */
-const OUTPUT = { writeErr: () => {}, getOutHasColors: () => false, getErrHasColors: () => false };
+const OUTPUT = { writeOut, writeErr: () => {}, getOutHasColors: () => false, getErrHasColors: () => false };
 
 /** A command with what all commands share. */
 function command(name: string, description: string) {
   return new Command(name)
     .description(description)
     .option("--json", "print one JSON document on stdout")
-    .option("-q, --quiet", "say nothing but warnings and errors")
+    .option("-q, --quiet", "no progress and no notes: only results, warnings and errors")
     .option("-v, --verbose", "say why things happen")
     .option("--debug", "print a stack trace with an error")
     .helpOption("-h, --help", "show this help")
@@ -124,8 +125,23 @@ const program = new Command("ether-edge")
   .addCommand(diff)
   .addCommand(convert);
 
+/** Of a value that is given twice the parser would keep the last, whichever was meant. */
+function refuseRepeats(): void {
+  for (const command of program.commands) {
+    for (const option of command.options) {
+      if (option.isBoolean() || option.parseArg === collect) continue;
+      let given = false;
+      command.on(`option:${option.name()}`, () => {
+        if (given) throw new EtherError("usage", "given more than once", { field: option.long, hint: "give it once" });
+        given = true;
+      });
+    }
+  }
+}
+
 /** Runs the command line. Never returns: commands end the process. */
 async function main(args: readonly string[]): Promise<void> {
+  refuseRepeats();
   try {
     if (args.length === 0) program.help();
     await program.parseAsync(args, { from: "user" });

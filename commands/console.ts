@@ -1,4 +1,5 @@
 /** What a command says and where: results on stdout, everything else on stderr, one line each. */
+import { ioError } from "../runtime/deno/io_error.ts";
 import { oneLine } from "../runtime/error.ts";
 import { clip } from "../runtime/json/quote.ts";
 import { formatTable } from "./table.ts";
@@ -26,23 +27,23 @@ export class Console {
 
   /** A result: one line, or one JSON document. */
   result(text: string): void {
-    writeAll(Deno.stdout, `${oneLine(text)}\n`);
+    writeOut(`${oneLine(text)}\n`);
   }
 
   /** A result in columns; a terminal gets the first rows, a pipe all of them. */
   table(names: readonly string[], rows: readonly (readonly string[])[]): void {
     const maxRows = Deno.stdout.isTerminal() ? TERMINAL_ROWS : Infinity;
-    writeAll(Deno.stdout, `${formatTable(names, rows, maxRows)}\n`);
+    writeOut(`${formatTable(names, rows, maxRows)}\n`);
   }
 
   /** Something the user should know; also with `-q`. */
   warn(message: string): void {
-    writeAll(Deno.stderr, `warning: ${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
+    writeErr(`warning: ${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
   }
 
   /** What happens; not with `-q`. */
   note(message: string): void {
-    if (!this.#verbosity.quiet) writeAll(Deno.stderr, `${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
+    if (!this.#verbosity.quiet) writeErr(`${clip(oneLine(message), MESSAGE_LENGTH)}\n`);
   }
 
   /** Why something happens; only with `-v`. */
@@ -51,11 +52,38 @@ export class Console {
   }
 }
 
-/** Writes a text whole; a reader that went away (`| head`) is no error of ours. */
-export function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+/** Columns of the terminal. One that reports none, as a bare pseudo-terminal does, is taken for the usual 80. */
+export function consoleColumns(): number {
   try {
-    for (let bytes = encoder.encode(text); bytes.byteLength > 0;) bytes = bytes.subarray(stream.writeSync(bytes));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
   }
+}
+
+/**
+ * Writes to stdout; a reader that went away (`| head`) is no error of ours.
+ *
+ * @throws {EtherError} `no_space`, `io_error`
+ */
+export function writeOut(text: string): void {
+  try {
+    writeAll(Deno.stdout, text);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw ioError(error, "stdout");
+  }
+}
+
+/** Writes to stderr, as far as it takes anything: there is nowhere to say that it does not. */
+export function writeErr(text: string): void {
+  try {
+    writeAll(Deno.stderr, text);
+  } catch {
+    // The work goes on, and its exit code tells how it ended.
+  }
+}
+
+/** One write may take only a part. */
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  for (let bytes = encoder.encode(text); bytes.byteLength > 0;) bytes = bytes.subarray(stream.writeSync(bytes));
 }

@@ -1,4 +1,6 @@
 /** Tables whose first column is a tensor's name, cut to a terminal's width. */
+import { consoleColumns } from "./console.ts";
+import { columnWidth } from "./table.ts";
 
 /** A name of at most `width` characters: the middle goes, as the ends tell tensors apart. */
 export function fitName(name: string, width: number): string {
@@ -9,12 +11,7 @@ export function fitName(name: string, width: number): string {
 
 /** The columns of a terminal; null where stdout is none, which has room for everything. */
 export function terminalWidth(): number | null {
-  if (!Deno.stdout.isTerminal()) return null;
-  try {
-    return Deno.consoleSize().columns;
-  } catch {
-    return 80;
-  }
+  return Deno.stdout.isTerminal() ? consoleColumns() : null;
 }
 
 /** A name is never cut to less than this. */
@@ -27,7 +24,7 @@ export function fitRows(
   width: number | null,
 ): string[][] {
   if (width === null) return rows.map((row) => [...row]);
-  const others = names.slice(1).map((name, i) => Math.max(name.length, ...rows.map((row) => row[i + 1]!.length)) + 2);
+  const others = names.slice(1).map((_, i) => columnWidth(names, rows, i + 1) + 2);
   const room = Math.max(MIN_NAME, width - 1 - others.reduce((sum, length) => sum + length, 0));
   const shortened = shortenNames(rows.map(([name]) => name!), room);
   return rows.map(([, ...cells], i) => [fitName(shortened[i]!, room), ...cells]);
@@ -37,7 +34,7 @@ export function fitRows(
 function shortenNames(names: readonly string[], width: number): readonly string[] {
   if (names.length < 2 || names.every((name) => name.length <= width)) return names;
   const parts = names.map((name) => name.split("."));
-  const fewest = Math.min(...parts.map(({ length }) => length));
+  const fewest = parts.reduce((least, { length }) => Math.min(least, length), Infinity);
   const all = (at: number) => parts.every((one) => one.at(at) === parts[0]!.at(at));
   let head = 0;
   while (head < fewest - 1 && all(head)) head++;

@@ -16,7 +16,7 @@ export function userFolder(): string {
 
 /** An absolute path without `.`, `..` and double slashes. @throws {EtherError} `usage` for what is not a local path */
 export function resolvePath(path: string, flag: string): string {
-  const scheme = /^(hf|https?|s3|file):\/\//.exec(path);
+  const scheme = /^(hf|https?|s3|file):\/\//i.exec(path);
   if (scheme !== null) {
     throw new EtherError("usage", `${scheme[0]} is not supported yet`, { field: flag, hint: "name a local path" });
   }

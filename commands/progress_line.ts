@@ -1,6 +1,6 @@
 /** Progress on stderr: a bar that redraws itself on a terminal, a line now and then elsewhere. */
 import type { Progress } from "../runtime/execute/progress.ts";
-import { writeAll } from "./console.ts";
+import { consoleColumns, writeErr } from "./console.ts";
 import { formatBytes, formatSeconds } from "./units.ts";
 
 const REDRAW_MILLISECONDS = 100;
@@ -40,16 +40,16 @@ export class ProgressLine {
     if (now - this.#shown < (this.#terminal ? REDRAW_MILLISECONDS : LINE_MILLISECONDS)) return;
     this.#shown = now;
     const text = describe(progress, (now - this.#started) / 1000);
-    if (!this.#terminal) return writeAll(Deno.stderr, `${text}\n`);
+    if (!this.#terminal) return writeErr(`${text}\n`);
     const filled = Math.round(BAR_WIDTH * fractionOf(progress));
     const bar = `[${"=".repeat(filled)}${" ".repeat(BAR_WIDTH - filled)}]`;
-    writeAll(Deno.stderr, `\r${`${bar} ${text}`.slice(0, columns() - 1)}\x1b[K`);
+    writeErr(`\r${`${bar} ${text}`.slice(0, consoleColumns() - 1)}\x1b[K`);
     this.#drawn = true;
   };
 
   /** Wipes the bar. */
   end(): void {
-    if (this.#drawn) writeAll(Deno.stderr, "\r\x1b[K");
+    if (this.#drawn) writeErr("\r\x1b[K");
     this.#drawn = false;
   }
 }
@@ -65,12 +65,4 @@ function describe(progress: Progress, seconds: number): string {
   const percent = Math.floor(100 * fractionOf(progress));
   const left = formatSeconds(Math.max(0, totalBytes - doneBytes) / rate);
   return `${VERBS[phase]} ${percent} %, ${formatBytes(rate)}/s, ${left} left`;
-}
-
-function columns(): number {
-  try {
-    return Deno.consoleSize().columns;
-  } catch {
-    return 80;
-  }
 }

@@ -1,6 +1,6 @@
 /** What every command has in common: how it fails, how it is interrupted, and with which code it exits. */
 import { type ErrorCode, EtherError } from "../runtime/error.ts";
-import { Console, writeAll } from "./console.ts";
+import { Console, writeErr, writeOut } from "./console.ts";
 
 /** Flags that every command has. */
 export interface CommonFlags {
@@ -47,12 +47,16 @@ export async function runCommand(
   }
 }
 
-/** Prints the error line, and with `--json` the error document; says with which code to exit. */
+/** Prints the error line, and with `--json` the error document; says with which code to exit. Never throws. */
 export function reportError(error: unknown, { json, debug }: { json: boolean; debug: boolean }): number {
   const known = asEtherError(error);
-  if (debug && error instanceof Error) writeAll(Deno.stderr, `${error.stack ?? error.message}\n`);
-  if (json) writeAll(Deno.stdout, `${JSON.stringify({ error: known.toJSON() })}\n`);
-  writeAll(Deno.stderr, `error: ${known.toLine()}\n`);
+  if (debug && error instanceof Error) writeErr(`${error.stack ?? error.message}\n`);
+  try {
+    if (json) writeOut(`${JSON.stringify({ error: known.toJSON() })}\n`);
+  } catch {
+    // The command's own error counts; its line is still to come.
+  }
+  writeErr(`error: ${known.toLine()}\n`);
   return EXIT_CODES[known.code] ?? 1;
 }
 

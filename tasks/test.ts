@@ -1,5 +1,6 @@
 /**
- * `deno task test [paths or flags of deno test]`: every test that needs nothing but this repository.
+ * `deno task test [paths or flags of deno test]`: every test that needs nothing but this repository,
+ * and every example of the documents and of mod.ts.
  *
  * The last line is `N passed, N failed`, with `, N skipped` where some were.
  */
@@ -77,6 +78,6 @@ async function exists(path: string): Promise<boolean> {
 if (import.meta.main) {
   // A path among the arguments takes the place of all tests; flags and their values are passed on.
   const named = await Promise.all(Deno.args.map(exists));
-  const paths = named.includes(true) ? [] : ["tests", "--ignore=tests/python"];
+  const paths = named.includes(true) ? [] : ["--doc", "mod.ts", "README.md", "docs", "tests", "--ignore=tests/python"];
   Deno.exit(await runTests([...paths, ...Deno.args]));
 }

@@ -98,7 +98,7 @@ async function makeHubCache(): Promise<{ root: string; snapshot: string }> {
 
 Deno.test("a Hub cache folder and its snapshot merge alike, to real files, its blobs' names recorded", async () => {
   const { root, snapshot } = await makeHubCache();
-  const [byRoot, bySnapshot] = [await merged(root), await merged(snapshot)];
+  const [byRoot, bySnapshot] = [await merged(root, "--sha256"), await merged(snapshot, "--sha256")];
   assertEquals(listFiles(byRoot.output), [...listFiles(snapshot), "ether-merge.json"].sort());
   const manifest = Deno.readTextFileSync(`${byRoot.output}/ether-merge.json`);
   assertEquals(manifest, Deno.readTextFileSync(`${bySnapshot.output}/ether-merge.json`));

@@ -29,6 +29,10 @@ for (const [command, flags] of Object.entries(COMMANDS)) {
   });
 }
 
+Deno.test("--help says that -q leaves the results", async () => {
+  assertMatch((await run(["merge", "--help"])).stdout, /--quiet +no progress and no notes: only results, warnings/);
+});
+
 Deno.test("--help names every command, and so does no argument at all", async () => {
   for (const args of [["--help"], []]) {
     const outcome = await run(args, { env: { NO_COLOR: "" } });
@@ -53,6 +57,7 @@ const LATER: readonly (readonly [flag: string, args: readonly string[]])[] = [
   ["--resume", [...REQUIRED, "--resume"]],
   ["--backend", [...REQUIRED, "--backend", "webgpu"]],
   ["--base", ["merge", "--base", "hf://owner/repo@main", "--adapter", "a", "--output", "o"]],
+  ["--base", ["merge", "--base", "HF://owner/repo", "--adapter", "a", "--output", "o"]],
   ["--base", ["merge", "--base", "https://example.org/model", "--adapter", "a", "--output", "o"]],
   ["--adapter", ["merge", "--base", ".", "--adapter", "hf://owner/repo", "--output", "o"]],
   ["--output", ["merge", "--base", ".", "--adapter", ".", "--output", "hf://owner/repo"]],

@@ -158,7 +158,7 @@ Deno.test("inspect --html needs a base, and writes over nothing but its own page
   assertRefused(await run([...args.slice(0, -1), `${newPath()}/page.html`]), 1, "not_found");
 });
 
-Deno.test("inspect --sha256 writes sidecars as sha256sum does; a later merge records them without reading", async () => {
+Deno.test("inspect --sha256 writes sidecars as sha256sum does; a later merge --sha256 records them", async () => {
   const base = makeShardedBase();
   for (const path of listFiles(base)) Deno.utimeSync(`${base}/${path}`, 1_000_000, 1_000_000);
   const { code, stdout } = await run(["inspect", base, "--sha256", "--json"]);
@@ -169,7 +169,7 @@ Deno.test("inspect --sha256 writes sidecars as sha256sum does; a later merge rec
   }
   assertEquals(listFiles(base).filter((path) => path.includes(".partial")), []);
   const output = newPath();
-  assertDone(await run(mergeArgs(base, makeAdapter(), output)));
+  assertDone(await run(mergeArgs(base, makeAdapter(), output, "--sha256")));
   const manifest = JSON.parse(Deno.readTextFileSync(`${output}/ether-merge.json`));
   const recorded = manifest.base.files.filter(({ path }: { path: string }) => path.endsWith(".safetensors"));
   assertEquals(

@@ -13,12 +13,15 @@ async function tool(command: string, ...args: string[]): Promise<boolean> {
   }
 }
 
-/** Mounts a disk of 2 MB for as long as `use` takes; says why where it cannot. */
+/** Mounts a disk of 2 MB. */
+async function mount(folder: string, more = ""): Promise<boolean> {
+  return await tool("mount", "-t", "tmpfs", "-o", `size=2m${more}`, "tmpfs", folder);
+}
+
+/** Mounts a disk of 2 MB for as long as `use` takes. */
 async function onSmallDisk(use: (folder: string) => Promise<void>, more = ""): Promise<void> {
   const folder = makeFolder({}, "disk");
-  if (!await tool("mount", "-t", "tmpfs", "-o", `size=2m${more}`, "tmpfs", folder)) {
-    return console.log("skipped: mounting a small disk needs root");
-  }
+  assertEquals(await mount(folder, more), true);
   try {
     await use(folder);
   } finally {
@@ -26,8 +29,18 @@ async function onSmallDisk(use: (folder: string) => Promise<void>, more = ""): P
   }
 }
 
+const trial = makeFolder({}, "disk");
+const noDisk = !await mount(trial);
+if (noDisk) console.log("skipped: mounting a small disk needs root");
+else await tool("umount", trial);
+
+/** A test that needs a small disk. */
+function diskTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: noDisk, fn });
+}
+
 for (const workers of ["1", "2"]) {
-  Deno.test(`a full disk is no_space 3 with --workers ${workers}, and what was written is removed`, async () => {
+  diskTest(`a full disk is no_space 3 with --workers ${workers}, and what was written is removed`, async () => {
     const big = tensorFile({ "big.weight": { dtype: "F32", shape: [1024, 1024] } });
     const base = makeFolder({ "model.safetensors": big }, "base");
     await onSmallDisk(async (disk) => {
@@ -39,7 +52,7 @@ for (const workers of ["1", "2"]) {
   });
 }
 
-Deno.test("a full disk while small files are copied is no_space 3 too", async () => {
+diskTest("a full disk while small files are copied is no_space 3 too", async () => {
   const base = makeBase({ "tokenizer.json": new Uint8Array(4 << 20) });
   await onSmallDisk(async (disk) => {
     assertRefused(await run(mergeArgs(base, makeAdapter(), `${disk}/out`)), 3, "no_space");
@@ -47,7 +60,7 @@ Deno.test("a full disk while small files are copied is no_space 3 too", async ()
   });
 });
 
-Deno.test("an output where nothing may be written is io_error 3, with what the system says", async () => {
+diskTest("an output where nothing may be written is io_error 3, with what the system says", async () => {
   await onSmallDisk(async (disk) => {
     const readOnly = /^error: io_error: .*\/out: .*[Rr]ead-only file system/;
     for (const output of [`${disk}/out`, `${disk}/new/out`]) {
@@ -66,9 +79,11 @@ Deno.test({ name: "a base that may not be read is io_error 3, and named", ignore
   assertRefused(outcome, 3, /^error: io_error: .*model\.safetensors: /);
 });
 
-Deno.test("a base that is no regular file is refused before it is read", async () => {
-  const folder = makeFolder({});
-  if (!await tool("mkfifo", `${folder}/model.safetensors`)) return console.log("skipped: there is no mkfifo");
-  assertRefused(await run(mergeArgs(folder, makeAdapter(), newPath())), 1, "unsupported_format");
-  assertRefused(await run(mergeArgs(`${folder}/model.safetensors`, makeAdapter(), newPath())), 1, "not_found");
+const pipes = makeFolder({});
+const noPipe = !await tool("mkfifo", `${pipes}/model.safetensors`);
+if (noPipe) console.log("skipped: there is no mkfifo");
+
+Deno.test({ name: "a base that is no regular file is refused before it is read", ignore: noPipe }, async () => {
+  assertRefused(await run(mergeArgs(pipes, makeAdapter(), newPath())), 1, "unsupported_format");
+  assertRefused(await run(mergeArgs(`${pipes}/model.safetensors`, makeAdapter(), newPath())), 1, "not_found");
 });

@@ -26,6 +26,11 @@ const CASES: readonly (readonly [name: string, args: readonly string[], line: Re
   ["a dtype that is not offered", flags("--dtype", "f64"), /^error: usage: --dtype: .*keep, f32, f16, bf16/],
   ["an empty path", ["merge", "--base", "", "--adapter", adapter, "--output", "o"], /^error: usage: --base: /],
   ["sidecars for an adapter", ["inspect", adapter, "--sha256"], /^error: usage: --sha256: only a model/],
+  ["a base given twice", flags("--base", base), /^error: usage: --base: given more than once; give it once$/],
+  ["an output given twice", flags("--output=p"), /^error: usage: --output: given more than once/],
+  ["a dtype given twice", flags("--dtype", "f32", "--dtype", "f16"), /^error: usage: --dtype: given more than once/],
+  ["workers given twice", flags("--workers", "1", "--workers", "1"), /^error: usage: --workers: given more than/],
+  ["a size given twice", flags("--max-memory", "64M", "--max-memory", "64M"), /^error: usage: --max-memory: given/],
   ["a base for a model", ["inspect", base, "--base", base], /^error: usage: .*--base: is a model, not an adapter/],
 ];
 

@@ -104,6 +104,40 @@ Deno.test("a file that is missing, longer or shorter is exit 4", async () => {
   assertRefused(await run(["verify", merged]), 4, /^error: verify_failed: .*tokenizer\.json: the file is missing/);
 });
 
+Deno.test("a changed and a missing file are named alike: as the user named the folder", async () => {
+  const merged = await makeMerged();
+  const slash = merged.lastIndexOf("/");
+  const [cwd, name] = [merged.slice(0, slash), merged.slice(slash + 1)];
+  const where = new RegExp(`^error: verify_failed: ${name}/tokenizer\\.json: `);
+  addFiles(merged, { "tokenizer.json": '{"a":2}' });
+  assertRefused(await run(["verify", `${name}/`], { cwd }), 4, where);
+  Deno.removeSync(`${merged}/tokenizer.json`);
+  assertRefused(await run(["verify", name], { cwd }), 4, where);
+});
+
+for (const path of ["model.safetensors", "pytorch_model.bin", "sub/model.safetensors.index.json"]) {
+  Deno.test(`weights that the manifest does not name are exit 4, as others may load them: ${path}`, async () => {
+    const merged = await makeMerged();
+    addFiles(merged, { [path]: "weights" });
+    const line = `^error: verify_failed: ${merged}/${path}: weights that the manifest does not name; .*move it away$`;
+    assertRefused(await run(["verify", merged]), 4, new RegExp(line));
+  });
+}
+
+Deno.test("weights that are a link out of the folder are found too", async () => {
+  const merged = await makeMerged();
+  Deno.symlinkSync(`${makeShardedBase()}/model-00001-of-00002.safetensors`, `${merged}/model.safetensors`);
+  assertRefused(await run(["verify", merged]), 4, "verify_failed");
+});
+
+Deno.test("any other file that the manifest does not name is a warning; hidden ones are not looked at", async () => {
+  const merged = await makeMerged();
+  addFiles(merged, { "README.md": "a card", "sub/notes.txt": "", ".gitattributes": "" });
+  const outcome = await run(["verify", merged]);
+  assertDone(outcome);
+  assertEquals(outcome.stderr, `warning: ${merged}: the manifest does not name README.md, sub/notes.txt\n`);
+});
+
 Deno.test("a manifest that leaves its folder or cannot be read is bad_config", async () => {
   const digest = `sha256:${"0".repeat(64)}`;
   const manifests: readonly (readonly [manifest: unknown, message: RegExp])[] = [
