@@ -80,7 +80,6 @@ export interface PreparedMerge {
  */
 export async function prepareMerge(request: MergeRequest, storage: Storage): Promise<PreparedMerge> {
   const { openSource, startDigest } = storage;
-  if (request.adapters.length === 0) throw new EtherError("usage", "no adapter is named", { field: "--adapter" });
   if (request.dtype !== undefined && !FLOAT_DTYPES.includes(request.dtype)) {
     throw new EtherError("usage", `${request.dtype} is not one of ${FLOAT_DTYPES.join(", ")}`, { field: "--dtype" });
   }

@@ -14,7 +14,8 @@ async function redirected(redirection: string, args: readonly string[]): Promise
   return outcomeOf(await new Deno.Command("bash", { args: words, stdin: "null" }).output());
 }
 
-const noFull = await Deno.stat("/dev/full").then(() => false, () => true);
+// A shell looks: the tests' own rights do not reach /dev.
+const noFull = !(await new Deno.Command("sh", { args: ["-c", "test -c /dev/full"] }).output()).success;
 if (noFull) console.log("skipped: there is no /dev/full, which takes nothing");
 
 /** A test that needs a stream that takes nothing. */

@@ -37,10 +37,11 @@ Deno.test("base_fingerprint: targets are checked while streaming; one that the b
   assertEquals((await refusal(fingerprint({ structure, targets: { "m.weight": "00" } }))).code, "bad_config");
 });
 
-Deno.test("base_fingerprint: --allow-base-mismatch warns instead, and does not check bytes", async () => {
+Deno.test("base_fingerprint: --allow-base-mismatch warns instead, and leaves the bytes to be warned of", async () => {
   const pair = { ...fingerprint({ structure: "0".repeat(64), targets }), allowBaseMismatch: true };
   const { warnings, expected, transformed } = await plan(pair);
-  assertEquals([warnings.length, expected.length, transformed.length], [1, 0, 1]);
+  assertEquals([warnings.length, expected.length, transformed.length], [1, 1, 1]);
+  assertEquals(expected.map(({ overruled }) => overruled), [true]);
   assertMatch(warnings[0]!, /the base's structure is/);
 });
 
