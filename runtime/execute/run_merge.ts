@@ -48,7 +48,7 @@ export interface RunMergeOptions extends MergeOptions {
   readonly tileByteLength: number;
   /** Where the receipt goes, if the plan has one; then the runners know its files after the plan's own. */
   readonly receiptSink?: ByteSink | undefined;
-  /** What a runner takes at once, a multiple of {@link PIECE_BYTES}. @default 32 MiB */
+  /** What a runner takes at once, a multiple of {@link PIECE_BYTES}. @default 64 MiB */
   readonly shareByteLength?: number | undefined;
 }
 

@@ -8,7 +8,7 @@ import { isResident } from "./tensor.ts";
 import { PIECE_BYTES } from "./tree_digest.ts";
 
 /** Bytes of a share where nothing else is asked for: its borders cost nothing, and workers end together. */
-export const SHARE_BYTES: number = 32 * PIECE_BYTES;
+export const SHARE_BYTES: number = 64 * PIECE_BYTES;
 
 /** Names a group whose sketch is shared by several tasks. */
 export type GroupId = string;
