@@ -62,6 +62,7 @@ export {
   streamMerged,
 } from "./runtime/deno/library.ts";
 export { fileStorage, mergeToFolder, type MergeToFolderOptions } from "./runtime/deno/merge_folder.ts";
+export { ThreadStock } from "./runtime/deno/thread_stock.ts";
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, EtherError } from "./runtime/error.ts";
 export { mergeTo } from "./runtime/execute/merge_to.ts";
 export type { Progress } from "./runtime/execute/progress.ts";

@@ -5,6 +5,7 @@ import { openPlace } from "../runtime/deno/file_folder.ts";
 import { fileStorage, mergeToFolder } from "../runtime/deno/merge_folder.ts";
 import { BESIDE_OUTPUT, checkOutputPlace } from "../runtime/deno/output_folder.ts";
 import { BESIDE_RECEIPT, checkReceiptPlace } from "../runtime/deno/receipt_file.ts";
+import { ThreadStock } from "../runtime/deno/thread_stock.ts";
 import { defaultWorkerCount } from "../runtime/deno/runners.ts";
 import { EtherError } from "../runtime/error.ts";
 import { TILE_BYTES, tileByteLengthWithin, workerByteLength } from "../runtime/execute/memory.ts";
@@ -100,6 +101,9 @@ export async function writeModel(
     await checkReceiptPlace(path, name, flags.force ?? false);
   }
 
+  const workers = flags.workers ?? defaultWorkerCount();
+  // They start while base and adapters are read; after an error the process ends, and they with it.
+  const threads = new ThreadStock(flags.dryRun ? 0 : Math.min(workers, defaultWorkerCount()) - 1);
   const prepared = await prepareMerge({
     ...{ base, adapters, dtype: dtypeOf(flags.dtype) ?? undefined, untie: flags.untie },
     ...{ allowBaseMismatch: flags.allowBaseMismatch, litConfig, signal },
@@ -109,7 +113,6 @@ export async function writeModel(
   for (const warning of plan.warnings) console.warn(warning);
   if (plan.leftOut.length > 0) console.note(`left out, as they hold the base's weights: ${plan.leftOut.join(", ")}`);
 
-  const workers = flags.workers ?? defaultWorkerCount();
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
   const memory = workers * workerByteLength(plan, tileByteLength);
   if (flags.dryRun) {
@@ -130,10 +133,14 @@ export async function writeModel(
       signal,
       name: flags.output,
       receipt: options.receipt,
+      threads,
     },
     onProgress: progress.update,
     onNotice: (message) => console.note(message),
-  }).finally(() => progress.end());
+  }).finally(() => {
+    progress.end();
+    threads.close();
+  });
   const seconds = (performance.now() - started) / 1000;
   for (const warning of report.warnings) console.warn(warning);
 

@@ -12,6 +12,7 @@ import { openFileSource } from "./file_source.ts";
 import { OutputFolder } from "./output_folder.ts";
 import { ReceiptFile } from "./receipt_file.ts";
 import { defaultWorkerCount, startRunners } from "./runners.ts";
+import type { ThreadStock } from "./thread_stock.ts";
 
 /** Files of this machine. */
 export const fileStorage: Storage = { openSource: openFileSource, startDigest };
@@ -26,6 +27,8 @@ export interface MergeToFolderOptions extends MergeOptions {
   readonly force?: boolean | undefined;
   /** Told what was found and done about it. */
   readonly onNotice?: ((message: string) => void) | undefined;
+  /** Threads that were started ahead; the caller closes what is left of them. @default none */
+  readonly threads?: ThreadStock | undefined;
   /** What messages call the output. @default its path */
   readonly name?: string | undefined;
   /** Where the receipt of a plan that has one goes. @default nowhere */
@@ -60,7 +63,7 @@ export async function mergeToFolder(
     }
     const undo = readFrom(plan.receipt?.undoFiles ?? [], (file) => output.locate(file));
     const assignment = { files: [...plan.files, ...undo], output: output.root, tileByteLength };
-    runners = startRunners(workers, assignment, signal);
+    runners = startRunners(workers, assignment, signal, options.threads);
     const report = await runMerge(plan, output, {
       ...{ ...options, ...fileStorage, startDigest, runners, tileByteLength },
       receiptSink: receipt ?? undefined,

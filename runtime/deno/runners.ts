@@ -3,6 +3,7 @@ import type { Engine } from "../execute/engine.ts";
 import type { Assignment, OnBytes, Runner, Task, TaskResult } from "../execute/task.ts";
 import { EventLoopTurn } from "./event_loop_turn.ts";
 import { fileEngine } from "./file_engine.ts";
+import { ThreadStock } from "./thread_stock.ts";
 import { WorkerRunner } from "./worker_runner.ts";
 
 /** More threads than this wait for the memory bus, not for a core. */
@@ -17,8 +18,13 @@ export function defaultWorkerCount(): number {
  * `count` workers, each with its own kernel and file handles. The first is this thread, which would only wait for the
  * others: an isolate less is some 20 MB less.
  */
-export function startRunners(count: number, assignment: Assignment, signal?: AbortSignal): Runner[] {
-  const threads = Array.from({ length: count - 1 }, () => new WorkerRunner(assignment, signal));
+export function startRunners(
+  count: number,
+  assignment: Assignment,
+  signal?: AbortSignal,
+  stock: ThreadStock = new ThreadStock(0),
+): Runner[] {
+  const threads = Array.from({ length: count - 1 }, () => new WorkerRunner(stock.take(), assignment, signal));
   return [new InlineRunner(assignment, signal), ...threads];
 }
 

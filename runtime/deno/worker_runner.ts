@@ -11,8 +11,9 @@ export class WorkerRunner implements Runner {
   readonly #signal: AbortSignal | undefined;
   readonly #abort = () => this.#fail(this.#signal!.reason);
 
-  constructor(assignment: Assignment, signal?: AbortSignal) {
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  /** @param worker  a thread that runs `worker.ts`, and is the runner's from here on */
+  constructor(worker: Worker, assignment: Assignment, signal?: AbortSignal) {
+    this.#worker = worker;
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openPlace } from "../../../runtime/deno/file_folder.ts";
 import { fileStorage, mergeToFolder } from "../../../runtime/deno/merge_folder.ts";
 import { OutputFolder } from "../../../runtime/deno/output_folder.ts";
+import { ThreadStock } from "../../../runtime/deno/thread_stock.ts";
 import { startRunners } from "../../../runtime/deno/runners.ts";
 import { WorkerRunner } from "../../../runtime/deno/worker_runner.ts";
 import { EtherError } from "../../../runtime/error.ts";
@@ -88,7 +89,11 @@ Deno.test("mergeToFolder: a base that shrinks is an error with its code, and not
 
 Deno.test("WorkerRunner: what a thread of its own throws keeps its code, place and hint", async () => {
   await withFiles(async (folder, plan) => {
-    const runner = new WorkerRunner({ files: plan.files, output: folder, tileByteLength: 65536 });
+    const runner = new WorkerRunner(new ThreadStock(0).take(), {
+      files: plan.files,
+      output: folder,
+      tileByteLength: 65536,
+    });
     try {
       const task = { kind: "digest", locator: `${folder}/base/model.safetensors`, offset: 0, byteLength: 1e9 } as const;
       const error = await assertRejects(() => runner.run(task, () => {}), EtherError);
