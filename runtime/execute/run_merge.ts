@@ -88,7 +88,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   } finally {
     await writer.settled();
   }
-  const weights = await writer.finish();
+  const weights = writer.finish();
   if (plan.proof !== undefined) await prove(weights, plan.proof, options);
   const { receiptSink: sink } = options;
   const receipt = plan.receipt === undefined || sink === undefined ? null : await writeReceipt({
@@ -163,7 +163,7 @@ class FileWriter {
     await this.#syncs.settled();
   }
 
-  async finish(): Promise<FileDigest[]> {
+  finish(): FileDigest[] {
     this.#syncs.check();
     for (const [name, count] of this.#overflows) {
       this.warnings.push(`${name}: ${count} finite values became infinite in the new dtype`);
