@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   bad_header: "a safetensors header breaks the format",
   bad_index: "a shard index does not describe the files beside it",
   bad_config: "a config lacks a required field or has an impossible value",
+  bad_recipe: "a recipe of adapters breaks the grammar",
   bad_pickle: "a torch checkpoint is damaged, or holds what no plain file of tensors holds",
   bad_shape: "a tensor has the wrong rank, or the two vectors of a reflection differ in shape",
   bad_blocks: "the block count or the vectors' length does not tile the side",
@@ -33,11 +34,19 @@ export const ERROR_CODES = {
   not_found: "a named input does not exist",
   exists: "the output exists",
   locked: "another process writes the same output",
-  io_error: "the operating system refused a read or a write",
+  host_refused: "a URL leads to a host, or to an address, that must not be asked",
+  access_denied: "a host elsewhere wants a token, or one that may do more",
+  source_changed: "a file elsewhere became another one while it was read",
+  io_error: "the operating system refused a read or a write, or a host elsewhere does not do its part",
   no_space: "the disk is full",
   verify_failed: "an output differs from its manifest",
   usage: "the request itself is wrong",
   interrupted: "the caller stopped the work",
+  unauthorized: "the request brings no token, or one that is not known here",
+  forbidden: "the token does not allow this",
+  too_large: "a file, a body or a list is larger than the limit for it",
+  timed_out: "the other side took too long",
+  busy: "the server has no room for this now",
 } as const;
 
 /** A stable error code; see {@link ERROR_CODES}. */

@@ -10,7 +10,7 @@ import { parseJson } from "../json/parse.ts";
 import type { JsonObject } from "../json/value.ts";
 import type { SafetensorsHeader } from "../safetensors/header.ts";
 import { readHeader } from "../safetensors/read.ts";
-import { officialPath } from "./official/find.ts";
+import { officialPath, otherCheckpoints } from "./official/find.ts";
 
 /** An opened adapter; its tensors are read when they are needed. */
 export interface Adapter {
@@ -80,7 +80,10 @@ export async function openAdapter(
   const configEntry = byPath.get(configPath);
   const configName = `${folder.name}/${configPath}`;
   if (configEntry === undefined) {
-    const hint = `an adapter is a folder with ${CONFIG_FILE} and ${TENSOR_FILE}`;
+    const checkpoint = otherCheckpoints(place, entries).at(-1);
+    const hint = checkpoint === undefined
+      ? `an adapter is a folder with ${CONFIG_FILE} and ${TENSOR_FILE}`
+      : `if ${checkpoint} is an official ETHER checkpoint, name that file itself`;
     throw new EtherError("not_found", `no ${CONFIG_FILE}`, { file: folder.name, hint });
   }
   if (!byPath.has(tensorPath) || !tensorPath.endsWith(".safetensors")) {

@@ -19,6 +19,8 @@ export interface SideGeometry {
    * one.
    */
   readonly distance: number;
+  /** ‖H − I‖_F of each block. */
+  readonly blockDistances: readonly number[];
   /** The rank of each block of H − I. */
   readonly blockRanks: readonly number[];
   /**
@@ -65,7 +67,7 @@ function sideOf({ name }: TensorRef): "in" | "out" {
   return name.endsWith("_in") ? "in" : "out";
 }
 
-type Measured = Pick<SideGeometry, "distance" | "blockRanks" | "angles">;
+type Measured = Pick<SideGeometry, "distance" | "blockDistances" | "blockRanks" | "angles">;
 
 /** @param alpha  2a of ETHER; a of ETHER+, where it is the factor of v̂v̂ᵀ too */
 async function reflectionGeometry(
@@ -76,13 +78,15 @@ async function reflectionGeometry(
   const size = Math.abs(alpha);
   if (v === null) {
     const blockRanks = new Array<number>(numBlocks).fill(size === 0 ? 0 : 1);
-    return { distance: size * Math.sqrt(numBlocks), blockRanks, angles: null };
+    const blockDistances = new Array<number>(numBlocks).fill(size);
+    return { distance: size * Math.sqrt(numBlocks), blockDistances, blockRanks, angles: null };
   }
   const uValues = await readers.u.read(u);
   const vValues = await readers.v.read(v);
   toUnitVectors(uValues, blockLength);
   toUnitVectors(vValues, blockLength);
   const blockRanks: number[] = [];
+  const blockDistances: number[] = [];
   let [sum, min, max, sineSquares] = [0, 90, 0, 0];
   for (let start = 0; start < uValues.length; start += blockLength) {
     let [differences, sums] = [0, 0];
@@ -98,22 +102,26 @@ async function reflectionGeometry(
     min = Math.min(min, angle);
     max = Math.max(max, angle);
     sineSquares += sineSquare;
+    blockDistances.push(size * Math.sqrt(2 * sineSquare));
     blockRanks.push(sineSquare === 0 || size === 0 ? 0 : 2);
   }
-  return { distance: size * Math.sqrt(2 * sineSquares), blockRanks, angles: { mean: sum / numBlocks, min, max } };
+  const angles = { mean: sum / numBlocks, min, max };
+  return { distance: size * Math.sqrt(2 * sineSquares), blockDistances, blockRanks, angles };
 }
 
 /** Of Q = (I + S)(I − S)⁻¹ with S skew: Q − I has the rank of S, which is even. */
 async function denseGeometry({ u, blockLength: n }: Blocks, reader: TensorReader): Promise<Measured> {
   const values = await reader.read(u);
   const blockRanks: number[] = [];
+  const blockDistances: number[] = [];
   let squares = 0;
   for (let start = 0; start < values.length; start += n * n) {
     const q = cayley(values.subarray(start, start + n * n), n, false);
     let blockSquares = 0;
     for (let i = 0; i < q.length; i++) blockSquares += (q[i]! - (i % (n + 1) === 0 ? 1 : 0)) ** 2;
     squares += blockSquares;
+    blockDistances.push(Math.sqrt(blockSquares));
     blockRanks.push(blockSquares === 0 ? 0 : 2 * Math.floor(n / 2));
   }
-  return { distance: Math.sqrt(squares), blockRanks, angles: null };
+  return { distance: Math.sqrt(squares), blockDistances, blockRanks, angles: null };
 }

@@ -72,7 +72,7 @@ function biasOf(weight: ModelTensor, outCount: number, { model }: Targets): Tens
   const { dtype, shape, offset } = tensor.info;
   const place = { file: model.name, tensor: name };
   if (shape.length !== 1 || shape[0] !== outCount) {
-    throw new EtherError("bad_shape", `shape [${shape.join(", ")}] is not [${outCount}]`, place);
+    throw new EtherError("bad_shape", `the bias ${name} has shape [${shape.join(", ")}], not [${outCount}]`, place);
   }
   if (!isFloatDtype(dtype)) throw new EtherError("unsupported_dtype", `dtype ${dtype}`, place);
   return { name, locator: tensor.file.locator, dtype, shape, offset, byteLength: outCount * elementByteLength(dtype) };

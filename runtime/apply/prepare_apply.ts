@@ -1,18 +1,18 @@
 /** Opens and checks adapters, with or without their base, for activations. */
 import { openAdapter } from "../adapters/adapter.ts";
 import { Targets } from "../adapters/target.ts";
-import { openModel, type Place } from "../checkpoints/model.ts";
+import type { Model, Place } from "../checkpoints/model.ts";
 import { EtherError } from "../error.ts";
 import type { CompiledActivations } from "../methods/activation.ts";
 import type { CompiledAdapter } from "../methods/method.ts";
 import { methodOf } from "../methods/registry.ts";
-import type { AdapterRequest, Storage } from "../plans/prepare_merge.ts";
+import { type AdapterRequest, modelOf, type Storage } from "../plans/prepare_merge.ts";
 import { PreparedApply } from "./prepared_apply.ts";
 
 /** Which adapters are to be applied. */
 export interface ApplyRequest {
-  /** The model. Without it `in` and `out` work from the adapters' shapes alone, and `linear` does not. */
-  readonly base?: Place | undefined;
+  /** The model, or where it is. Without it `in` and `out` work from the adapters' shapes alone, and `linear` does not. */
+  readonly base?: Place | Model | undefined;
   /** In order of application; a call's `rows` index them. */
   readonly adapters: readonly AdapterRequest[];
   /** Let adapters act on a head that shares the embedding's weight, which stays as it is. @default false */
@@ -34,7 +34,7 @@ export interface ApplyRequest {
 export async function prepareApply(request: ApplyRequest, storage: Storage): Promise<PreparedApply> {
   const { openSource, startDigest } = storage;
   const { untie = false, allowBaseMismatch = false, passByteLength, signal } = request;
-  const model = request.base === undefined ? null : await openModel(request.base, openSource);
+  const model = request.base === undefined ? null : await modelOf(request.base, openSource);
   const targets = model === null ? null : new Targets(model, untie);
   const withBase: CompiledAdapter[] = [];
   const alone: CompiledActivations[] = [];

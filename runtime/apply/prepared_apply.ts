@@ -106,6 +106,16 @@ export class PreparedApply {
     return this.#queue(() => this.#linear(module, x, options));
   }
 
+  /**
+   * How long the tokens of a module's activations are, on each side; null where neither base nor adapter says.
+   *
+   * @throws {EtherError} `unknown_target`, `tied_head`, `bad_shape`, `unsupported_dtype`, `bad_config`
+   */
+  dimensions(module: string): { readonly in: number | null; readonly out: number | null } {
+    const { inCount, outCount } = this.#layer(module);
+    return { in: inCount, out: outCount };
+  }
+
   /** Waits for the calls that are under way, and closes the files. */
   async close(): Promise<void> {
     this.#closed = true;

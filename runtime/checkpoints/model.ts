@@ -60,6 +60,8 @@ export interface Model {
   readonly smallFiles: readonly FolderEntry[];
   /** Weight files outside the weight set, which do not. */
   readonly leftOut: readonly string[];
+  /** Files and folders that no path can name: they stay behind too. @default none */
+  readonly unnameable?: readonly string[] | undefined;
 }
 
 /** Where a model or an adapter is: a folder, or one file in it. */
@@ -93,6 +95,7 @@ export async function openModel(place: Place, openSource: OpenSource): Promise<M
     tensors: tensorsByName(checkpoints),
     smallFiles: others.filter((entry) => fileRole(entry.path) === "small"),
     leftOut: others.filter((entry) => fileRole(entry.path) === "weights").map((entry) => entry.path),
+    unnameable: place.file === null ? folder.unnameable : [],
   };
 }
 

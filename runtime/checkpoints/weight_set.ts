@@ -56,8 +56,9 @@ export type FileRole =
   /** Belongs to this copy of the base alone: stays behind. */
   | "private";
 
-const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|tflite|npz)$|\.onnx[^/]*$/i;
-const WEIGHT_INDEX = /\.(safetensors|bin|h5|msgpack)\.index(\.[^/]*)?\.json$/i;
+const WEIGHTS =
+  /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|llamafile|h5|keras|msgpack|tflite|npz|ot|nemo|distcp)$|\.onnx[^/]*$/i;
+const WEIGHT_INDEX = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack)\.index(\.[^/]*)?\.json$/i;
 const PRIVATE = /(^|\/)(adapter_config\.json|ether-merge\.json)$|\.sha256$/;
 
 /** See {@link FileRole}. Names that begin with a dot are not in a folder's list at all. */
@@ -71,8 +72,15 @@ export function fileRole(path: string): FileRole {
 const CONVERTERS: readonly (readonly [RegExp, string])[] = [
   [/\.gguf$/i, "load it with transformers' from_pretrained(..., gguf_file=...) and save_pretrained"],
   [/\.(h5|msgpack)$/i, "load it with transformers' from_pretrained(..., from_tf/from_flax=True) and save_pretrained"],
-  [/\.(bin|pt|pth|ckpt)$/i, "convert it with transformers' save_pretrained(..., safe_serialization=True)"],
-  [/\.(tflite|npz)$|\.onnx/i, "export the original model again with save_pretrained"],
+  [
+    /\.pth$/i,
+    "an official ETHER checkpoint goes with --adapter, as the file itself; a model is converted by its makers' tool",
+  ],
+  [/\.(bin|pt|ckpt)$/i, "convert it with transformers' save_pretrained(..., safe_serialization=True)"],
+  [
+    /\.(tflite|npz|ot|nemo|ggml|llamafile|keras|distcp)$|\.onnx/i,
+    "export the original model again with save_pretrained",
+  ],
 ];
 
 function noWeights(folderName: string, entries: readonly FolderEntry[]): EtherError {

@@ -25,7 +25,9 @@ import type {
   Task,
   TaskResult,
 } from "./task.ts";
-import { type EmitBytes, TensorTransform } from "./tensor.ts";
+import { firstSpanAt, pieceEnd } from "./pieces.ts";
+import type { SketchStore } from "./sketch_store.ts";
+import { type EmitBytes, type SharedSketches, TensorTransform } from "./tensor.ts";
 import { PieceDigests } from "./tree_digest.ts";
 
 /** What an engine needs of its host. */
@@ -34,6 +36,26 @@ export interface EngineHost {
   readonly openSource: OpenSource;
   readonly openSink: OpenSink;
   readonly startDigest: StartDigest;
+}
+
+/** One piece of a file, see {@link Engine.piece}. */
+export interface PieceWish {
+  readonly file: PlannedFile;
+  /** What the file is made of, in a name; its sketches are found by it. */
+  readonly contentName: string;
+  /** The first byte. */
+  readonly start: number;
+  /** No byte from here on. */
+  readonly end: number;
+  /** Where sketches come from and go to. */
+  readonly sketches: SketchStore;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A tensor whose Ops' state is at the bottom of the arena. */
+interface PreparedSpan {
+  readonly span: TensorSpan;
+  readonly transform: TensorTransform;
 }
 
 /** Bytes that are copied or digested at once. */
@@ -46,17 +68,22 @@ export class Engine implements Runner {
   readonly #host: EngineHost;
   readonly #assignment: Assignment;
   readonly #arena: Arena;
+  /** The arena when nothing is in it. */
+  readonly #bottom: number;
   readonly #reader: TensorReader;
   readonly #signal: AbortSignal | undefined;
   readonly #open = new Map<string, ByteSource>();
   /** Room that residual tasks use one after the other. */
   #encoder: ResidualEncoder | null = null;
   #basePiece = new Uint8Array(0);
+  /** What the last piece was of: the next one begins there, as a rule. */
+  #prepared: PreparedSpan | null = null;
 
   constructor(host: EngineHost, assignment: Assignment, signal?: AbortSignal) {
     this.#host = host;
     this.#assignment = assignment;
     this.#arena = new Arena(host.kernel);
+    this.#bottom = this.#arena.mark();
     this.#reader = new TensorReader(host.openSource);
     this.#signal = signal;
   }
@@ -66,17 +93,14 @@ export class Engine implements Runner {
     try {
       return await this.#dispatch(task, onBytes) as TaskResult<T>;
     } catch (error) {
-      if (error instanceof RangeError && /memory/i.test(error.message)) {
-        const hint = "give it more, or a smaller --max-memory, which makes smaller tiles";
-        throw new EtherError("io_error", `out of memory: ${error.message}`, { hint, cause: error });
-      }
-      throw error;
+      throw outOfMemory(error) ?? error;
     } finally {
       this.#arena.release(mark);
     }
   }
 
   close(): void {
+    this.#forget();
     this.#reader.close();
     for (const source of this.#open.values()) source.close();
     this.#open.clear();
@@ -107,6 +131,71 @@ export class Engine implements Runner {
       }
     }
     return overflows;
+  }
+
+  /**
+   * Computes one piece of a file, from `start` to where it may end at no cost: about 256 KiB, unless a row or a group that
+   * is computed as one has more. Its bytes are the caller's.
+   *
+   * The tensor that it ends in stays prepared.
+   *
+   * @throws {EtherError} `io_error`; the signal's reason
+   */
+  async piece(wish: PieceWish): Promise<Uint8Array<ArrayBuffer>> {
+    const { file, start, end, signal } = wish;
+    const stop = pieceEnd(file, start, end, this.#assignment.tileByteLength);
+    let piece: Uint8Array<ArrayBuffer> | null = null;
+    const room = () => piece ??= new Uint8Array(stop - start);
+    try {
+      for (let index = firstSpanAt(file, start); index < file.spans.length; index++) {
+        const span = file.spans[index]!;
+        if (span.offset >= stop) break;
+        signal?.throwIfAborted();
+        const from = Math.max(start, span.offset);
+        const to = Math.min(stop, span.offset + span.byteLength);
+        if (span.kind === "literal") {
+          room().set(span.bytes.subarray(from - span.offset, to - span.offset), from - start);
+        } else if (span.kind === "copy") {
+          const source = await this.#source(span.locator);
+          await source.read(span.sourceOffset + from - span.offset, room().subarray(from - start, to - start));
+        } else {
+          const transform = await this.#resume(span, wish);
+          await transform.produce(from - span.offset, to - span.offset, (offset, bytes) => {
+            // As a rule a piece is one tile: a copy of it needs no room that is made of zeros first.
+            if (bytes.byteLength === stop - start) piece = new Uint8Array(bytes);
+            else room().set(bytes, span.offset + offset - start);
+          });
+        }
+      }
+      return room();
+    } catch (error) {
+      this.#forget();
+      throw outOfMemory(error) ?? error;
+    } finally {
+      // An adapter's file is not kept for the sake of state that is made already.
+      this.#reader.close();
+    }
+  }
+
+  /** A tensor with its Ops prepared; that of the last piece is. */
+  async #resume(span: TensorSpan, { contentName, sketches, signal }: PieceWish): Promise<TensorTransform> {
+    if (span.correction !== undefined) throw new TypeError("a receipt's tensors are not streamed piece by piece");
+    const source = await this.#source(span.locator);
+    if (this.#prepared?.span === span) {
+      this.#prepared.transform.resume(source, signal);
+      return this.#prepared.transform;
+    }
+    this.#forget();
+    const shared = { store: sketches, prefix: `${contentName}/${span.offset}` };
+    const transform = await this.#prepare(span, [], shared, signal);
+    this.#prepared = { span, transform };
+    return transform;
+  }
+
+  /** Gives back all of the arena. */
+  #forget(): void {
+    this.#prepared = null;
+    this.#arena.release(this.#bottom);
   }
 
   async #dispatch(task: Task, onBytes: OnBytes): Promise<TaskResult> {
@@ -206,11 +295,16 @@ export class Engine implements Runner {
     }
   }
 
-  async #prepare(span: TensorSpan, sketches: readonly KnownSketch[]): Promise<TensorTransform> {
+  async #prepare(
+    span: TensorSpan,
+    sketches: readonly KnownSketch[],
+    shared?: SharedSketches,
+    signal: AbortSignal | undefined = this.#signal,
+  ): Promise<TensorTransform> {
     const shop: Workshop = { kernel: this.#host.kernel, arena: this.#arena, reader: this.#reader };
     const source = await this.#source(span.locator);
     const { tileByteLength } = this.#assignment;
-    const transform = await TensorTransform.prepare(span, source, shop, tileByteLength, this.#signal);
+    const transform = await TensorTransform.prepare(span, source, shop, tileByteLength, signal, shared);
     for (const { key, sketch } of sketches) transform.addSketch(key, sketch);
     return transform;
   }
@@ -256,15 +350,9 @@ export class Engine implements Runner {
   }
 }
 
-/** Index of the span that holds a byte. */
-function firstSpanAt(file: PlannedFile, offset: number): number {
-  let low = 0;
-  let high = file.spans.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const span = file.spans[middle]!;
-    if (span.offset + span.byteLength <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** What a host says when a kernel cannot grow, as an error of ours; null for any other error. */
+function outOfMemory(error: unknown): EtherError | null {
+  if (!(error instanceof RangeError && /memory|allocation/i.test(error.message))) return null;
+  const hint = "give it more, or a smaller --max-memory, which makes smaller tiles";
+  return new EtherError("io_error", `out of memory: ${error.message}`, { hint, cause: error });
 }

@@ -4,7 +4,7 @@ import { roomFor } from "../methods/arena.ts";
 import type { MergePlan, TensorSpan } from "../plans/plan.ts";
 import { elementByteLength } from "../safetensors/dtype.ts";
 import { segmentRows } from "./segments.ts";
-import { isResident, tileRows, worksInPlace } from "./tensor.ts";
+import { isResident, tileRows, worksInPlace } from "./tiles.ts";
 
 /** What a tile has where nothing bounds it: it should stay in a core's cache. */
 export const TILE_BYTES: number = 1 << 20;

@@ -58,6 +58,8 @@ export interface MergeReport {
   readonly byteLength: number;
   /** The bytes of `ether-merge.json`. */
   readonly manifest: Uint8Array<ArrayBuffer>;
+  /** Every output was read again and has its digest. */
+  readonly verified: boolean;
   /** Of a merge with a receipt. */
   readonly receipt: ReceiptReport | null;
   /** What the caller should tell the user. */
@@ -100,7 +102,11 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
 
   const outputs = [...options.sha256 ? await withSha256(weights, output, options) : weights, ...small];
   const base = await digestBase(plan, options);
-  if (options.verify) await verifyFiles(outputs, (path) => output.locate(path), options);
+  let verified = false;
+  if (options.verify) {
+    await verifyFiles(outputs, (path) => output.locate(path), options);
+    verified = true;
+  }
 
   const manifest = encodeManifest({
     ...plan.undo ? { operation: "unmerge" } : {},
@@ -112,7 +118,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   });
   await writeBytes(MANIFEST_FILE, manifest, output);
   const byteLength = outputs.reduce((sum, { size }) => sum + size, 0) + manifest.byteLength;
-  return { byteLength, manifest, receipt, warnings: writer.warnings };
+  return { byteLength, manifest, verified, receipt, warnings: writer.warnings };
 }
 
 /** Collects the pieces' digests of the weight files, and has each synced while the next is computed. */

@@ -4,7 +4,7 @@ import type { MergePlan, PlannedFile, TensorSpan } from "../plans/plan.ts";
 import { groupSpans, regionRuns, storedRuns } from "./segments.ts";
 import { type SketchKey, sketchKey } from "./sketches.ts";
 import type { DigestTask, ResidualTask, ShareTask, SumTask } from "./task.ts";
-import { isResident } from "./tensor.ts";
+import { isResident } from "./tiles.ts";
 import { PIECE_BYTES } from "./tree_digest.ts";
 
 /** Bytes of a share where nothing else is asked for: its borders cost nothing, and workers end together. */

@@ -4,6 +4,7 @@
  * A single stage whose Ops take the tensor's own dtype works on the bytes as read; otherwise the tile is decoded to f32
  * first and encoded last. Both give the same bytes.
  */
+import { EventTurns } from "../apply/event_turns.ts";
 import type { ByteSource } from "../io/source.ts";
 import type { Address } from "../kernel/kernel.ts";
 import type { Op, OpSpec, RowRun } from "../methods/op.ts";
@@ -12,30 +13,12 @@ import type { Workshop } from "../methods/workshop.ts";
 import type { TensorSpan } from "../plans/plan.ts";
 import { elementByteLength, type FloatDtype } from "../safetensors/dtype.ts";
 import { groupSpans, regionRuns, segmentRows, storedRuns } from "./segments.ts";
+import type { SketchStore } from "./sketch_store.ts";
 import { SketchCache, type SketchKey, sketchKey } from "./sketches.ts";
+import { tileEnd, tileRows, wholeGroups, worksInPlace } from "./tiles.ts";
 
 /** Where one tensor's sketches may stay while its rows go by. */
 const SKETCH_CACHE_BYTES = 1 << 20;
-
-/** A group of up to this many tiles is taken as one, so that it is read once. */
-const RESIDENT_TILES = 4;
-
-/** Rows of a tile: whole ones, as many as fit in the wider of the two dtypes, and at least one. */
-export function tileRows(span: TensorSpan, tileByteLength: number): number {
-  const elementBytes = Math.max(elementByteLength(span.sourceDtype), elementByteLength(span.dtype));
-  return Math.max(1, Math.floor(tileByteLength / (span.columnCount * elementBytes)));
-}
-
-/** True where an Op's groups are small enough to be summed in the tile that they are transformed in. */
-export function isResident({ groupRows }: OpSpec, span: TensorSpan, tileByteLength: number): boolean {
-  return groupRows <= RESIDENT_TILES * tileRows(span, tileByteLength);
-}
-
-/** True where the Ops can work on the bytes as read, and what they leave is the output. */
-export function worksInPlace({ stages, sourceDtype, dtype }: TensorSpan): boolean {
-  if (sourceDtype !== dtype || (stages.length > 1 && dtype !== "F32")) return false;
-  return stages.flat().every(({ tileDtypes }) => tileDtypes.includes(dtype));
-}
 
 /** Some rows of a tensor in the kernel's memory. */
 interface Tile {
@@ -49,13 +32,20 @@ interface Tile {
 /** Gives each finished piece of the output away: bytes that belong at `offset` in the tensor's output. */
 export type EmitBytes = (offset: number, bytes: Uint8Array<ArrayBufferLike>) => void | Promise<void>;
 
+/** Sketches that others have made, or may use. */
+export interface SharedSketches {
+  readonly store: SketchStore;
+  /** Names what the tensor is made of: its file, the adapters, and its place in the file. */
+  readonly prefix: string;
+}
+
 /** A tensor with its Ops prepared in a kernel. */
 export class TensorTransform {
   /** Finite values that a cast has made infinite. */
   overflowCount = 0;
 
   readonly #span: TensorSpan;
-  readonly #source: ByteSource;
+  #source: ByteSource;
   readonly #shop: Workshop;
   readonly #stages: readonly (readonly Op[])[];
   readonly #inPlace: boolean;
@@ -68,7 +58,9 @@ export class TensorTransform {
   readonly #known = new Map<SketchKey, Float64Array>();
   /** Room for the sketch of a group that lies in the tile: nobody needs it again. */
   readonly #passingSketches = new Map<Op, Float64Array>();
-  readonly #signal: AbortSignal | undefined;
+  readonly #shared: SharedSketches | undefined;
+  readonly #turns = new EventTurns();
+  #signal: AbortSignal | undefined;
 
   private constructor(
     span: TensorSpan,
@@ -77,6 +69,7 @@ export class TensorTransform {
     stages: readonly (readonly Op[])[],
     tileByteLength: number,
     signal: AbortSignal | undefined,
+    shared: SharedSketches | undefined,
   ) {
     this.#span = span;
     this.#source = source;
@@ -85,6 +78,7 @@ export class TensorTransform {
     this.#inPlace = worksInPlace(span);
     this.#work = this.#inPlace ? span.dtype : "F32";
     this.#signal = signal;
+    this.#shared = shared;
     this.#tileByteLength = tileByteLength;
     this.#tileRows = tileRows(span, tileByteLength);
   }
@@ -96,6 +90,7 @@ export class TensorTransform {
     shop: Workshop,
     tileByteLength: number,
     signal?: AbortSignal,
+    shared?: SharedSketches,
   ): Promise<TensorTransform> {
     const work = worksInPlace(span) ? span.dtype : "F32";
     const stages: Op[][] = [];
@@ -104,7 +99,13 @@ export class TensorTransform {
       for (const spec of specs) ops.push(await methodOfOp(spec).prepare(spec, shop, work));
       stages.push(ops);
     }
-    return new TensorTransform(span, source, shop, stages, tileByteLength, signal);
+    return new TensorTransform(span, source, shop, stages, tileByteLength, signal, shared);
+  }
+
+  /** Goes on with what was prepared: the same file, opened again perhaps, and for somebody else. */
+  resume(source: ByteSource, signal: AbortSignal | undefined): void {
+    this.#source = source;
+    this.#signal = signal;
   }
 
   /** Takes a sketch that was made elsewhere. */
@@ -118,7 +119,7 @@ export class TensorTransform {
     const lastRow = Math.ceil(end / rowByteLength);
     for (let row = Math.floor(start / rowByteLength); row < lastRow;) {
       this.#signal?.throwIfAborted();
-      const rows = { start: row, count: Math.min(lastRow, this.#tileEnd(row)) - row };
+      const rows = { start: row, count: Math.min(lastRow, tileEnd(this.#span, this.#tileByteLength, row)) - row };
       const mark = this.#shop.arena.mark();
       const tile = await this.#load(rows, this.#stages.length);
       // The tile may hold more rows than were asked for, all of them done; the range may begin and end within a row.
@@ -145,6 +146,8 @@ export class TensorTransform {
     for (const run of storedRuns(op.spec.region.runs, rows)) {
       for (let done = 0; done < run.count;) {
         this.#signal?.throwIfAborted();
+        // Who shares sketches shares the thread.
+        if (this.#shared !== undefined) await this.#turns.wait();
         // Whole segments, as they lie in the group, also where a run begins within one; and all that the tile has.
         const intoSegment = (run.regionRow + done - groupStart) % step;
         const storedRow = run.storedRow + done;
@@ -163,24 +166,11 @@ export class TensorTransform {
     this.#shop.arena.release(mark);
   }
 
-  /** Where the next tile ends: whole groups of the first stage while they fit, so that they are summed where they lie. */
-  #tileEnd(row: number): number {
-    const [op] = this.#stages[0] ?? [];
-    if (op === undefined || op.spec.groupNeed === "nothing" || op.spec.region.runs.length > 1) {
-      return row + this.#tileRows;
-    }
-    const { groupRows } = op.spec;
-    const end = row +
-      (isResident(op.spec, this.#span, this.#tileByteLength) ? Math.max(groupRows, this.#tileRows) : this.#tileRows);
-    const wholeGroups = Math.floor(end / groupRows) * groupRows;
-    return wholeGroups > row ? wholeGroups : end;
-  }
-
   /** Reads rows and runs the first `stageCount` stages on them; the tile has more rows where an Op needs them. */
   async #load(rows: RowRun, stageCount: number): Promise<Tile> {
     const { arena, kernel } = this.#shop;
     const { sourceDtype, dtype, sourceOffset, columnCount } = this.#span;
-    const wide = this.#wholeGroups(rows, stageCount);
+    const wide = wholeGroups(this.#span, rows, stageCount);
     const sourceByteLength = this.#rowByteLength(sourceDtype);
     const elementCount = wide.count * columnCount;
     const raw = arena.take(wide.count * Math.max(sourceByteLength, this.#rowByteLength(dtype)));
@@ -191,27 +181,6 @@ export class TensorTransform {
     const tile = { rows: wide, raw, work };
     for (let stage = 0; stage < stageCount; stage++) await this.#runStage(stage, tile);
     return tile;
-  }
-
-  /** Widens rows to whole groups of every Op that mixes a group's rows. */
-  #wholeGroups(rows: RowRun, stageCount: number): RowRun {
-    let { start } = rows;
-    let end = start + rows.count;
-    for (let before = -1; before !== end - start;) {
-      before = end - start;
-      for (const { spec } of this.#stages.slice(0, stageCount).flat()) {
-        if (spec.groupNeed !== "rows") continue;
-        for (const run of regionRuns(spec.region.runs, { start, count: end - start })) {
-          const first = Math.floor(run.regionRow / spec.groupRows) * spec.groupRows;
-          const last = Math.ceil((run.regionRow + run.count) / spec.groupRows) * spec.groupRows;
-          for (const { storedRow, count } of storedRuns(spec.region.runs, { start: first, count: last - first })) {
-            start = Math.min(start, storedRow);
-            end = Math.max(end, storedRow + count);
-          }
-        }
-      }
-    }
-    return { start, count: end - start };
   }
 
   async #runStage(stage: number, tile: Tile): Promise<void> {
@@ -270,8 +239,16 @@ export class TensorTransform {
     const key = sketchKey(stage, opIndex, group);
     const known = this.#known.get(key) ?? this.#sketches.get(key);
     if (known !== undefined) return known;
-    const sketch = this.#sketches.take(spec.sketchLength);
-    for (const span of groupSpans(spec, group)) await this.addSpan(stage, opIndex, span, sketch);
+    const sum = async (sketch: Float64Array) => {
+      for (const span of groupSpans(spec, group)) await this.addSpan(stage, opIndex, span, sketch);
+      return sketch;
+    };
+    if (this.#shared !== undefined) {
+      const { store, prefix } = this.#shared;
+      const make = () => sum(new Float64Array(spec.sketchLength));
+      return await store.get({ key: `${prefix}/${key}`, make, signal: this.#signal });
+    }
+    const sketch = await sum(this.#sketches.take(spec.sketchLength));
     this.#sketches.set(key, sketch);
     return sketch;
   }

@@ -18,6 +18,8 @@ export interface Folder {
   readonly ownName?: string | undefined;
   /** Every regular file below it, sorted by path. Names that begin with a dot and links that leave it are not there. */
   list(): Promise<readonly FolderEntry[]>;
+  /** What the last {@link list} met and no path can name, as near as text comes to it. */
+  readonly unnameable?: readonly string[];
   /** A string from which {@link OpenSource} opens the file again, in this process or in a worker. */
   locate(path: string): string;
   /** The folder that holds this one, of which nothing but one file is looked at; absent where there is none. */

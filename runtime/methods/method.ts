@@ -33,6 +33,9 @@ export interface Stage {
   readonly amplification?: Amplification;
 }
 
+/** Vectors in f32 do not tell a block's condition above this from infinity. */
+export const NO_INVERSE: number = 2 ** 24;
+
 /** How much an inverse may enlarge a rounding error, and where most. */
 export interface Amplification {
   /** The condition of what is undone: largest over smallest singular value; infinite where there is no inverse. */
@@ -43,6 +46,8 @@ export interface Amplification {
   readonly tensor: string;
   /** The worst block. */
   readonly block: number;
+  /** The condition of the worst block alone: what several sides enlarge multiplies, and each can be undone all the same. */
+  readonly ofBlock: number;
 }
 
 /** A base tensor whose bytes the adapter vouches for. */

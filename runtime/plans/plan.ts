@@ -143,6 +143,8 @@ export interface MergePlan {
   readonly baseFiles: readonly BaseFile[];
   /** In order of application. */
   readonly adapters: readonly PlannedAdapter[];
+  /** Locators of the folders (these end with a slash) and files that base and adapters are. @default unknown */
+  readonly inputs?: readonly string[] | undefined;
   /** To be checked before the output is complete. */
   readonly expected: readonly ExpectedBytes[];
   /** Tensors that adapters change, in file order. */

@@ -31,7 +31,7 @@ export interface PlanInput {
   readonly dtype: FloatDtype | null;
 }
 
-/** Decides every byte of a merge. @throws {EtherError} `not_found`, `bad_header` */
+/** Decides every byte of a merge. @throws {EtherError} `not_found`, `bad_header`, `tied_head` */
 export function planMerge({ targets, adapters, dtype }: PlanInput): MergePlan {
   const { model } = targets;
   const builder = new PlanBuilder(targets, adapters.map(({ compiled }) => compiled.stages), dtype);
@@ -56,17 +56,31 @@ export function planMerge({ targets, adapters, dtype }: PlanInput): MergePlan {
     warnings: [
       ...adapters.flatMap(({ compiled }) => compiled.warnings),
       ...builder.warnings,
+      ...(model.unnameable ?? []).map((path) => `${model.name}: ${path} stays behind: its name is no UTF-8`),
       ...tiedEmbeddingWarnings(targets, builder.transformed),
     ],
   };
 }
 
-/** A change of a tied model's embedding changes its output head too, which whoever adapted it may not have meant. */
+/**
+ * A change of a tied model's embedding changes its output head too, which whoever adapted it may not have meant.
+ *
+ * @throws {EtherError} `tied_head` where the model also stores a head: some loaders tie all the same, others take the
+ * stored head as soon as the two differ, so that the merged model would be one model here and another there
+ */
 function tiedEmbeddingWarnings({ model, untied }: Targets, transformed: readonly { name: string }[]): string[] {
   // An encoder has an embedding and no head at all: only the config knows.
   if (untied !== null || !model.checkpoints.some(({ config }) => config?.tied === true)) return [];
   const names = new Set(transformed.map(({ name }) => name));
-  return headState(model).embeddings.filter(({ info }) => names.has(info.name)).map(({ info }) => {
+  const { head, embeddings } = headState(model);
+  return embeddings.filter(({ info }) => names.has(info.name)).map(({ info }) => {
+    if (head !== null) {
+      const message =
+        `tie_word_embeddings says that ${head.info.name} is this tensor, which changes, but it is stored ` +
+        "too: some loaders take the one, some the other";
+      const hint = `--untie sets tie_word_embeddings to false and keeps ${head.info.name} as it is`;
+      throw new EtherError("tied_head", message, { file: model.name, tensor: info.name, hint });
+    }
     return `${model.name}: ${info.name} is the output head too, which changes with it; --untie keeps the head as it is`;
   });
 }

@@ -15,8 +15,8 @@ import { planMerge } from "./plan_merge.ts";
 
 /** What is to be merged. */
 export interface MergeRequest {
-  /** The model. */
-  readonly base: Place;
+  /** The model, or where it is. */
+  readonly base: Place | Model;
   /** In order of application. */
   readonly adapters: readonly AdapterRequest[];
   /** The dtype of every float tensor of the output. @default each one's own */
@@ -71,6 +71,8 @@ export interface PreparedMerge {
   readonly adapters: readonly PreparedAdapter[];
   /** What a merge would write. */
   readonly plan: MergePlan;
+  /** How much undoing enlarges rounding errors in the worst tensor; 1 where nothing is undone, now or by a receipt. */
+  readonly amplification: number;
 }
 
 /**
@@ -83,7 +85,7 @@ export async function prepareMerge(request: MergeRequest, storage: Storage): Pro
   if (request.dtype !== undefined && !FLOAT_DTYPES.includes(request.dtype)) {
     throw new EtherError("usage", `${request.dtype} is not one of ${FLOAT_DTYPES.join(", ")}`, { field: "--dtype" });
   }
-  const model = await openModel(request.base, openSource);
+  const model = await modelOf(request.base, openSource);
   const targets = new Targets(model, request.untie ?? false);
   const undo = request.undo ?? false;
   const adapters: PreparedAdapter[] = [];
@@ -105,16 +107,29 @@ export async function prepareMerge(request: MergeRequest, storage: Storage): Pro
       : await methodOf(adapter).compile(adapter, { ...options, undo: true });
     undoing.unshift(...undone.stages);
   }
-  if (undo || request.receipt) checkInvertible(undoing, request.receipt === true || request.exact === true);
+  const exact = request.receipt === true || request.exact === true;
+  const amplification = undo || request.receipt ? checkInvertible(undoing, exact) : 1;
   const inOrder = undo ? adapters.toReversed() : adapters;
-  let plan: MergePlan = { ...planMerge({ targets, adapters: inOrder, dtype: request.dtype ?? null }), undo };
+  const inputs = request.adapters.map(({ place: { folder, file } }) => folder.locate(file ?? ""));
+  inputs.push(...adapters.map(({ adapter }) => adapter.locator));
+  // The files of a model are inputs of the plan as they are.
+  if (!model.singleFile) inputs.push(model.folder.locate(""));
+  let plan: MergePlan = {
+    ...planMerge({ targets, adapters: inOrder, dtype: request.dtype ?? null }),
+    ...{ inputs, undo },
+  };
   if (request.receipt) {
     plan = { ...plan, receipt: { undoFiles: undoFiles(plan.files, undoing), adapters: usesOf(adapters) } };
   }
   if (request.untie && targets.untied === null) {
-    return { model, adapters, plan: { ...plan, warnings: [...plan.warnings, `${model.name}: nothing to untie`] } };
+    plan = { ...plan, warnings: [...plan.warnings, `${model.name}: nothing to untie`] };
   }
-  return { model, adapters, plan };
+  return { model, adapters, plan, amplification };
+}
+
+/** The model that is meant; one that is open already is not opened again. @throws {EtherError} see `openModel` */
+export async function modelOf(base: Place | Model, openSource: OpenSource): Promise<Model> {
+  return "checkpoints" in base ? base : await openModel(base, openSource);
 }
 
 /** What a receipt says of adapters, in order of application. */

@@ -1,9 +1,16 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { readBody } from "../../routes/access/body.ts";
+import { ByteBudget } from "../../routes/access/budget.ts";
+import { AccessRules, requireRead } from "../../routes/access/tokens.ts";
+import { openModel } from "../../runtime/checkpoints/model.ts";
 import { openPlace } from "../../runtime/deno/file_folder.ts";
 import { prepareMerge } from "../../runtime/deno/library.ts";
 import { fileStorage, mergeToFolder, type MergeToFolderOptions } from "../../runtime/deno/merge_folder.ts";
 import { startRunners } from "../../runtime/deno/runners.ts";
 import { ERROR_CODES, type ErrorCode, EtherError, oneLine } from "../../runtime/error.ts";
+import { parseRecipe } from "../../runtime/recipes/recipe.ts";
+import { openReference } from "../../runtime/remote/open_reference.ts";
+import { parseReference } from "../../runtime/remote/reference.ts";
 import { verifyFiles } from "../../runtime/execute/verify.ts";
 import {
   addFiles,
@@ -15,6 +22,7 @@ import {
   newPath,
   tensorFile,
 } from "../commands/made_files.ts";
+import { serveBytes, startHost, storageFor } from "./remote/loopback_host.ts";
 
 const MODULE = "base_model.model.model.layers.0.mlp.up_proj";
 const u = (shape: number[], bytes?: Uint8Array) =>
@@ -43,6 +51,33 @@ async function writeToFullDevice(): Promise<void> {
   throw new EtherError(code, message, details);
 }
 
+/** A server's, with one token that reads and one that only writes, `hf_writer`. */
+function rules(): AccessRules {
+  const adapters = ["*"];
+  const writer = "034875035ee2ba2434d5be50350e645350025c035a6c7805a314ed58997d75fc";
+  return new AccessRules([
+    { sha256: "0".repeat(64), read: true, write: false, adapters },
+    { sha256: writer, read: false, write: true, adapters },
+  ]);
+}
+
+/** Reads a body as a server does that allows 8 bytes and 10 ms. */
+async function readSent(body: BodyInit): Promise<void> {
+  const request = new Request("http://localhost/", { method: "PUT", body });
+  await readBody(request, { maxBytes: 8, milliseconds: 10 }, new ByteBudget());
+}
+
+let etagCount = 0;
+
+/** Opens a model elsewhere. @param url  null: a file of a host that answers so */
+async function openElsewhere(url: string | null, answer: (request: Request) => Response): Promise<void> {
+  await using host = startHost(answer);
+  using made = storageFor(host.origin);
+  const reference = parseReference(url ?? `${host.origin}/file.safetensors`);
+  const { place } = await openReference(reference, made.storage);
+  await openModel(place, (locator) => made.storage.openSource(locator));
+}
+
 /** A real cause for every code, and what the message must name besides the code: file, tensor or field. */
 const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>, names: RegExp]>> = {
   bad_header: [() => merge(makeBase({ "model.safetensors": "cut short" }), makeAdapter()), /model\.safetensors: /],
@@ -55,6 +90,7 @@ const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>
     () => merge(makeBase(), makeAdapter({ variant: "either" })),
     /adapter_config\.json: variant: .*"either"/,
   ],
+  bad_recipe: [() => Promise.try(() => parseRecipe("poet+brief@1e3")), /"1e3" is no strength; a decimal number/],
   bad_pickle: [
     () => merge(makeBase(), makeFolder({ "lit_model_ether_finetuned.pth": "cut short" })),
     /lit_model_ether_finetuned\.pth: the file is no zip archive/,
@@ -107,10 +143,22 @@ const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>
   exists: [() => merge(makeBase(), makeAdapter(), { output: makeFolder({ x: "" }) }), /the output exists; --force/],
   locked: [async () => {
     const output = newPath("out");
-    using file = Deno.openSync(`${output}.lock`, { create: true, write: true });
+    using file = Deno.openSync(`${output}.ether-lock`, { create: true, write: true });
     file.lockSync(true);
     await merge(makeBase(), makeAdapter(), { output });
   }, /out: another process writes this output; /],
+  host_refused: [
+    () => openElsewhere("https://192.168.1.1/model.safetensors", () => new Response()),
+    /model\.safetensors: https:\/\/192\.168\.1\.1 is not asked: 192\.168\.1\.1 is not among the allowed hosts/,
+  ],
+  access_denied: [
+    () => openElsewhere(null, () => new Response(null, { status: 403 })),
+    /file\.safetensors: the host answers 403$/,
+  ],
+  source_changed: [
+    () => openElsewhere(null, (request) => serveBytes(request, new Uint8Array(9), { etag: `"${etagCount++}"` })),
+    /json: the file changed while it was read: its ETag was "\d+" and is "\d+"; .*start again/,
+  ],
   io_error: [
     () => merge(makeBase(), makeAdapter(), { output: `${makeFolder({ file: "x" })}/file/out` }),
     /file\/out: .*not a (directory|folder)/,
@@ -130,6 +178,15 @@ const CAUSES: Readonly<Record<ErrorCode, readonly [cause: () => Promise<unknown>
     () => merge(makeBase(), makeAdapter(), { signal: AbortSignal.abort() }),
     /stopped; nothing is left behind/,
   ],
+  unauthorized: [async () => requireRead(await rules().callerOf(undefined)), /a token is needed to read; send/],
+  forbidden: [async () => requireRead(await rules().callerOf("Bearer hf_writer")), /does not allow to read/],
+  too_large: [() => readSent("nine byte"), /more than 8 bytes/],
+  timed_out: [() => readSent(new ReadableStream({ pull: () => new Promise(() => {}) })), /not there within 0\.01 s/],
+  busy: [() => {
+    const budget = new ByteBudget(8);
+    budget.reserve(8);
+    return Promise.try(() => budget.reserve(1));
+  }, /no room for this request now; try again/],
 };
 
 for (const code of Object.keys(ERROR_CODES) as ErrorCode[]) {

@@ -16,6 +16,15 @@ export function officialPath({ file }: Pick<Place, "file">, entries: readonly Fo
   return has(OFFICIAL_FILE) && !has(PEFT_CONFIG) ? OFFICIAL_FILE : null;
 }
 
+/** The `.pth` files of a folder that was named, the newest step last: each of them would be read, if it were named. */
+export function otherCheckpoints({ file }: Pick<Place, "file">, entries: readonly FolderEntry[]): string[] {
+  if (file !== null) return [];
+  const paths = entries.map(({ path }) => path).filter((path) => path.endsWith(".pth"));
+  // Steps are padded with zeros, but not to one length.
+  const step = (path: string) => Number(/\d+/.exec(baseNameOf(path))?.[0] ?? -1);
+  return paths.sort((a, b) => step(a) - step(b) || (a < b ? -1 : 1));
+}
+
 /** True where a place holds an official checkpoint, by its files' names. */
 export async function isOfficial(place: Place): Promise<boolean> {
   return officialPath(place, await place.folder.list()) !== null;

@@ -1,4 +1,5 @@
 /** `lit_config.json`: what lit-gpt says of the model that an official checkpoint was trained on. */
+import type { HeadCounts } from "../../checkpoints/heads.ts";
 import { BOOLEAN, Fields, OBJECT, POSITIVE_INTEGER, STRING } from "../../json/fields.ts";
 import { parseJson } from "../../json/parse.ts";
 
@@ -17,13 +18,6 @@ export interface LitConfig {
   readonly bias: boolean;
   /** So has the head: Phi's alone. */
   readonly headBias: boolean;
-}
-
-/** How the rows of q, k and v are cut into heads. */
-export interface HeadCounts {
-  readonly numHeads: number;
-  readonly numQueryGroups: number;
-  readonly headSize: number;
 }
 
 /** @throws {EtherError} `bad_config` */

@@ -1,9 +1,9 @@
 /** What must be known of a model to place an official checkpoint's parameters in it. */
+import { type HeadCounts, headsOfCheckpoint, headsText } from "../../checkpoints/heads.ts";
 import type { Model } from "../../checkpoints/model.ts";
 import { EtherError } from "../../error.ts";
-import { BOOLEAN, Fields, POSITIVE_INTEGER } from "../../json/fields.ts";
 import { FAMILIES, type Family, familyOfConfig, familyOfModel } from "./families.ts";
-import type { HeadCounts, LitConfig } from "./lit_config.ts";
+import type { LitConfig } from "./lit_config.ts";
 
 /** A `lit_config.json` with the name that messages give it. */
 export interface NamedLitConfig {
@@ -43,7 +43,7 @@ export function decideFamily(lit: NamedLitConfig | null, base: Model | null, fil
  * @throws {EtherError} `bad_config`
  */
 export function headCounts(lit: NamedLitConfig | null, base: Model | null, file: string): HeadCounts {
-  const fromBase = base === null ? null : headsOfModel(base);
+  const fromBase = base === null ? null : headsOfCheckpoint(base, base.checkpoints[0]!);
   if (lit === null) {
     if (fromBase !== null) return fromBase;
     const message = "q, k and v are one matrix, and nothing says how many heads it has";
@@ -56,40 +56,11 @@ export function headCounts(lit: NamedLitConfig | null, base: Model | null, file:
     const hint = "the authors' code cannot train q, k and v of such a model";
     throw new EtherError("bad_config", message, { ...place, hint });
   }
-  if (fromBase !== null && textOf(fromBase) !== textOf(heads)) {
-    const message = `says ${textOf(heads)}, the config.json of ${base!.name} ${textOf(fromBase)}`;
+  if (fromBase !== null && headsText(fromBase) !== headsText(heads)) {
+    const message = `says ${headsText(heads)}, the config.json of ${base!.name} ${headsText(fromBase)}`;
     throw new EtherError("bad_config", message, { ...place, hint: "is this the base that it was trained on?" });
   }
   return heads;
-}
-
-function textOf({ numHeads, numQueryGroups, headSize }: HeadCounts): string {
-  return `${numHeads} heads of ${headSize} in ${numQueryGroups} groups`;
-}
-
-/** GPT-NeoX's and Falcon's names for them; null where the config does not say. */
-function headsOfModel(model: Model): HeadCounts | null {
-  const [checkpoint] = model.checkpoints;
-  const document = checkpoint?.config?.document;
-  if (document === undefined) return null;
-  const fields = new Fields(document, "bad_config", `${model.name}/${checkpoint!.folder}config.json`);
-  const count = (...names: string[]) => {
-    for (const name of names) {
-      const value = fields.nullable(name, POSITIVE_INTEGER);
-      if (value !== undefined) return value;
-    }
-    return undefined;
-  };
-  const numHeads = count("num_attention_heads", "n_head");
-  const embedding = count("hidden_size");
-  if (numHeads === undefined || embedding === undefined || embedding % numHeads !== 0) return null;
-  // Falcon has one group, said or not, unless its config is of the newer kind, which counts them; its large model was
-  // called RefinedWeb before, the small one RefinedWebModel.
-  const modelType = checkpoint!.config!.modelType ?? "";
-  const counted = fields.nullable("new_decoder_architecture", BOOLEAN) ?? modelType === "RefinedWeb";
-  const multiQuery = fields.nullable("multi_query", BOOLEAN) ?? /^(falcon|RefinedWebModel)$/.test(modelType);
-  const numQueryGroups = counted ? count("num_kv_heads", "n_head_kv") ?? numHeads : multiQuery ? 1 : numHeads;
-  return { numHeads, numQueryGroups, headSize: embedding / numHeads };
 }
 
 /** Rows and columns of a module's matrix in a base, if it has exactly one. */

@@ -5,6 +5,7 @@
  * Which side a parameter acts on depends on the module that it belongs to, and no flag records it: that knowledge is
  * here, and ends here, as the project's names have the side in them.
  */
+import type { HeadCounts } from "../../checkpoints/heads.ts";
 import { type Model, type Place, readSmall } from "../../checkpoints/model.ts";
 import { EtherError } from "../../error.ts";
 import { type StartDigest, toHex } from "../../io/digest.ts";
@@ -19,7 +20,7 @@ import { PEFT_PREFIX } from "../peft_names.ts";
 import { type Family, modulePath } from "./families.ts";
 import { findLitConfig, folderNameOf } from "./find.ts";
 import { decideFlipSide } from "./flip_side.ts";
-import { type HeadCounts, parseLitConfig } from "./lit_config.ts";
+import { parseLitConfig } from "./lit_config.ts";
 import { decideFamily, headCounts, matrixOf, type NamedLitConfig } from "./model_facts.ts";
 import { type LitModule, type OfficialModules, type OfficialType, readOfficialModules } from "./parameters.ts";
 

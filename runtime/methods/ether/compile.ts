@@ -2,19 +2,20 @@
 import type { Adapter } from "../../adapters/adapter.ts";
 import { structureFingerprint } from "../../adapters/fingerprint.ts";
 import { checkTargetModules } from "../../adapters/target_modules.ts";
+import { headsOfCheckpoint } from "../../checkpoints/heads.ts";
 import type { ModelTensor } from "../../checkpoints/model.ts";
 import { EtherError } from "../../error.ts";
 import { isFloatDtype } from "../../safetensors/dtype.ts";
-import type { CompiledAdapter, CompileOptions, ExpectedTensor, Stage } from "../method.ts";
+import { type CompiledAdapter, type CompileOptions, type ExpectedTensor, NO_INVERSE, type Stage } from "../method.ts";
 import type { Region } from "../op.ts";
 import { TensorReader } from "../tensor_reader.ts";
 import { type EtherConfig, readEtherConfig, type Side } from "./config.ts";
-import { isConv1d } from "./conv1d.ts";
+import { doubtfulConv1d, isConv1d } from "./conv1d.ts";
 import { etherFacts } from "./facts.ts";
 import { type Inverse, invert } from "./inverse.ts";
 import { type EtherModule, readModules, type SideTensors } from "./modules.ts";
 import { reflectionByteLength } from "./reflection.ts";
-import { partRegion, wholeRegion } from "./regions.ts";
+import { checkHeads, partRegion, wholeRegion } from "./regions.ts";
 import { rotationByteLength } from "./rotation.ts";
 import { type Blocks, ETHER, type EtherSpec } from "./spec.ts";
 import { cancelOut, checkVectors } from "./unit.ts";
@@ -28,6 +29,7 @@ export async function compileEther(adapter: Adapter, options: CompileOptions): P
   const warnings = [...config.warnings, ...await checkTargetModules(adapter, config.targetModules, modules)];
   warnings.push(...unmatchedKeys(adapter, config, modules));
 
+  const doubtful: string[] = [];
   const byTensor = new Map<ModelTensor, EtherSpec[]>();
   const moduleOf = new Map<ModelTensor, string>();
   for (const module of modules) {
@@ -38,7 +40,15 @@ export async function compileEther(adapter: Adapter, options: CompileOptions): P
       throw new EtherError("unknown_target", message, { file: adapter.fileName, tensor: module.tensorName });
     }
     moduleOf.set(tensor, module.path);
+    if (spec.conv1d && doubtfulConv1d(module.path, tensor, options.targets.model)) doubtful.push(tensor.info.name);
     byTensor.set(tensor, [...byTensor.get(tensor) ?? [], spec]);
+  }
+  if (doubtful.length > 0) {
+    const more = doubtful.length > 1 ? ` and ${doubtful.length - 1} more` : "";
+    warnings.push(
+      `${adapter.configName}: fan_in_fan_out takes ${doubtful[0]}${more} for stored [in, out]; a model of the base's ` +
+        "model_type stores [out, in], and a square matrix takes either",
+    );
   }
   if (await checkValues(adapter, modules, options)) {
     warnings.push(`${adapter.fileName}: every v is ±u: the adapter is the identity, as before training`);
@@ -66,12 +76,18 @@ async function undoStages(
       signal?.throwIfAborted();
       inverses.push(await invert(spec, readers));
     }
-    const worst = inverses.reduce((a, b) => b.amplification > a.amplification ? b : a);
+    // A part of a fused matrix with a block that has no inverse is worse than one that enlarges more on two sides.
+    const badness = ({ amplification, worst }: Inverse) =>
+      (worst?.amplification ?? 1) < NO_INVERSE ? amplification : Infinity;
+    const worst = inverses.reduce((a, b) => badness(b) > badness(a) ? b : a);
     const ops = inverses.map(({ main }) => main);
     const rest = inverses.map(({ rest }) => rest).filter((spec) => spec !== null);
     const first: Stage = worst.worst === null ? { tensor, ops } : {
       ...{ tensor, ops },
-      amplification: { ...worst.worst, factor: worst.amplification, file: adapter.fileName },
+      amplification: {
+        ...{ factor: worst.amplification, file: adapter.fileName, tensor: worst.worst.tensor },
+        ...{ block: worst.worst.block, ofBlock: worst.worst.amplification },
+      },
     };
     return rest.length === 0 ? [first] : [first, { tensor, ops: rest }];
   } finally {
@@ -137,6 +153,12 @@ function compileModule(
   const region = module.part === null
     ? wholeRegion(rowCount, columnCount)
     : partRegion(module.fused!, module.part, rowCount, columnCount, { ...place, file: adapter.configName });
+  if (module.part !== null && checkpoint !== undefined) {
+    checkHeads(module.fused!, headsOfCheckpoint(targets.model, checkpoint), rowCount, targets.model.name, {
+      ...place,
+      file: adapter.configName,
+    });
+  }
   return { tensor, spec: makeSpec(config, module, region, conv1d, strength, place) };
 }
 

@@ -59,7 +59,7 @@ const KNOWN = new Set([
 ]);
 
 /** @throws {EtherError} `bad_config`, `layout_required`, `unsupported_feature` */
-export function readEtherConfig({ config, configName: file }: Adapter): EtherConfig {
+export function readEtherConfig({ config, configName: file, header }: Adapter): EtherConfig {
   const fields = new Fields(config, "bad_config", file);
   const variant = fields.required("variant", VARIANT);
   const sides = readSides(fields);
@@ -82,10 +82,21 @@ export function readEtherConfig({ config, configName: file }: Adapter): EtherCon
     variantOverrides: readMap(fields, "variant_overrides", (overrides, key) => overrides.required(key, VARIANT)),
     fusedQkv: readMap(fields, "fused_qkv", (parts, key) => readFusedQkv(parts.within(key))),
     fingerprint: readFingerprint(fields),
-    warnings: unknown.length === 0
-      ? []
-      : [`${file}: ignored ${unknown.length === 1 ? "field" : "fields"} ${unknown.join(", ")}`],
+    warnings: [
+      ...unknown.length === 0
+        ? []
+        : [`${file}: ignored ${unknown.length === 1 ? "field" : "fields"} ${unknown.join(", ")}`],
+      ...unsavedModules(fields, header).map((module) => {
+        return `${file}: modules_to_save names ${module}, but the adapter has no tensor of it: the base's stays`;
+      }),
+    ],
   };
+}
+
+/** Modules that training says it saved whole, and that are not there. */
+function unsavedModules(fields: Fields, { tensors }: Adapter["header"]): string[] {
+  const modules = fields.nullable("modules_to_save", STRING_LIST) ?? [];
+  return modules.filter((module) => !tensors.some(({ name }) => `.${name}.`.includes(`.${module}.`)));
 }
 
 function readSides(fields: Fields): Side[] {

@@ -15,6 +15,18 @@ export function looksLikeConv1d(modulePath: string, modelType: string | null): b
   return modelType !== null && GPT2_KIN.includes(modelType) && CONV1D_NAMES.includes(lastPart(modulePath));
 }
 
+/** True for a square target of a model that has no Conv1D: an adapter that takes it for one fits, on the wrong axis. */
+export function doubtfulConv1d(modulePath: string, target: ModelTensor, model: Model): boolean {
+  const [rowCount, columnCount] = target.info.shape;
+  if (rowCount !== columnCount || NEVER_CONV1D.includes(lastPart(modulePath))) return false;
+  const modelType = modelTypeOf(target, model);
+  return modelType !== null && !GPT2_KIN.includes(modelType);
+}
+
+function modelTypeOf({ file }: ModelTensor, model: Model): string | null {
+  return model.checkpoints.find(({ files }) => files.includes(file))?.config?.modelType ?? null;
+}
+
 /**
  * Is this target stored [in, out]?
  *
@@ -30,7 +42,7 @@ export function isConv1d(
   if (fanInFanOut) return !NEVER_CONV1D.includes(lastPart(modulePath));
   const [rowCount, columnCount] = target.info.shape;
   if (rowCount !== columnCount || !CONV1D_NAMES.includes(lastPart(modulePath))) return false;
-  const modelType = model.checkpoints.find(({ files }) => files.includes(target.file))?.config?.modelType ?? null;
+  const modelType = modelTypeOf(target, model);
   if (modelType !== null && !GPT2_KIN.includes(modelType)) return false;
   throw new EtherError("bad_config", `${target.info.name} is square and may be stored [in, out]`, {
     file: adapter.configName,

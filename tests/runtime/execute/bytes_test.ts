@@ -6,7 +6,7 @@ import { Engine } from "../../../runtime/execute/engine.ts";
 import { runMerge } from "../../../runtime/execute/run_merge.ts";
 import { stepsOf } from "../../../runtime/execute/steps.ts";
 import { streamFile } from "../../../runtime/execute/stream.ts";
-import { worksInPlace } from "../../../runtime/execute/tensor.ts";
+import { worksInPlace } from "../../../runtime/execute/tiles.ts";
 import { PIECE_BYTES } from "../../../runtime/execute/tree_digest.ts";
 import { loadKernel } from "../../../runtime/kernel/load.ts";
 import type { MergePlan, TensorSpan } from "../../../runtime/plans/plan.ts";

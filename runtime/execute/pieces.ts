@@ -1,0 +1,60 @@
+/** A file cut into pieces that a stream gives away one by one: borders lie where they cost nothing. */
+import type { PlannedFile, TensorSpan } from "../plans/plan.ts";
+import { elementByteLength } from "../safetensors/dtype.ts";
+import { tileEnd, wholeGroups } from "./tiles.ts";
+
+/**
+ * What a piece has at most, unless a row or a group that is computed as one is larger. Four times as much is slower to
+ * send: it does not stay in a core's cache.
+ */
+export const PIECE_BYTES: number = 256 << 10;
+
+/** What a piece never exceeds: of a larger group some rows are computed again. */
+const LARGEST_PIECE_BYTES = 8 << 20;
+
+/** Index of the span that holds a byte. */
+export function firstSpanAt(file: PlannedFile, offset: number): number {
+  let low = 0;
+  let high = file.spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const span = file.spans[middle]!;
+    if (span.offset + span.byteLength <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The byte after the piece that begins at `start` and lies before `end`. */
+export function pieceEnd(file: PlannedFile, start: number, end: number, tileByteLength: number): number {
+  let at = start;
+  for (let index = firstSpanAt(file, start); at < end && at - start < PIECE_BYTES; index++) {
+    const span = file.spans[index]!;
+    const spanEnd = Math.min(end, span.offset + span.byteLength);
+    if (span.kind === "tensor") {
+      const next = span.offset + tensorPieceEnd(span, at - span.offset, PIECE_BYTES - (at - start), tileByteLength);
+      // The tile that begins the next tensor is too large for what is left of the piece.
+      if (at > start && next - start > PIECE_BYTES) break;
+      at = Math.min(spanEnd, next, start + LARGEST_PIECE_BYTES);
+    } else {
+      at = Math.min(spanEnd, start + PIECE_BYTES);
+    }
+    if (at < spanEnd) break;
+  }
+  return at;
+}
+
+/** Where tiles from byte `from` of a tensor on end that fit in `room` bytes; at least one. */
+function tensorPieceEnd(span: TensorSpan, from: number, room: number, tileByteLength: number): number {
+  const rowByteLength = span.columnCount * elementByteLength(span.dtype);
+  let row = Math.floor(from / rowByteLength);
+  let end = from;
+  while (row < span.rowCount) {
+    const rows = { start: row, count: Math.min(span.rowCount, tileEnd(span, tileByteLength, row)) - row };
+    const tile = wholeGroups(span, rows, span.stages.length);
+    row = tile.start + tile.count;
+    if (end > from && row * rowByteLength - from > room) break;
+    end = row * rowByteLength;
+  }
+  return end;
+}

@@ -1,0 +1,197 @@
+/** Recipes that were asked for: each is checked and planned once, from headers alone, also where that fails. */
+import { EtherError } from "../error.ts";
+import { Engine } from "../execute/engine.ts";
+import { spanByteLength } from "../execute/memory.ts";
+import { SketchStore } from "../execute/sketch_store.ts";
+import { loadKernel } from "../kernel/load.ts";
+import type { MergePlan } from "../plans/plan.ts";
+import { prepareMerge, type Storage } from "../plans/prepare_merge.ts";
+import { type CommitAdapter, decodeCommit, encodeCommit, MAX_SELF_DESCRIBED } from "../recipes/commit.ts";
+import { checkLength, type Recipe, strengthOf } from "../recipes/recipe.ts";
+import type { AdapterCatalog, Visible, WholeRecord } from "./adapter_catalog.ts";
+import type { BaseRepository } from "./base_repository.ts";
+import { EnginePool } from "./engine_pool.ts";
+import { KEPT_KERNEL_BYTES, type RepositoryLimits, TILE_BYTES } from "./limits.ts";
+import { MergedRepository } from "./merged_repository.ts";
+import { isPassing } from "./passing_error.ts";
+import { RecentMap } from "./recent_map.ts";
+import type { Repository } from "./repository.ts";
+import type { AdapterSnapshot, AdapterSnapshots } from "./snapshots.ts";
+
+/** A part of a recipe, and the adapter that it means. */
+export interface ResolvedPart {
+  readonly record: WholeRecord;
+  readonly tenThousandths: number;
+}
+
+/** Combinations of adapters that are held against one commit; more can only be made on purpose. */
+const MAX_COMBINATIONS = 4096;
+
+/** Plans recipes and streams what comes of them. */
+export class RecipeCatalog {
+  readonly #adapters: AdapterCatalog;
+  readonly #snapshots: AdapterSnapshots;
+  readonly #storage: Storage;
+  readonly #limits: RepositoryLimits;
+  readonly #engines: EnginePool;
+  readonly #sketches: SketchStore;
+  readonly #planned: RecentMap<string, Promise<MergedRepository>>;
+  /** Recipes of commits that do not tell by themselves. */
+  readonly #longCommits: RecentMap<string, Recipe>;
+
+  constructor(adapters: AdapterCatalog, snapshots: AdapterSnapshots, storage: Storage, limits: RepositoryLimits) {
+    this.#adapters = adapters;
+    this.#snapshots = snapshots;
+    this.#storage = storage;
+    this.#limits = limits;
+    this.#planned = new RecentMap(limits.repositories);
+    this.#longCommits = new RecentMap(limits.longCommits);
+    this.#sketches = new SketchStore(limits.sketchBytes);
+    this.#engines = new EnginePool({
+      ...{ maxCount: limits.engines, maxKernelBytes: KEPT_KERNEL_BYTES },
+      make: () => {
+        const kernel = loadKernel();
+        const refuse = () => {
+          throw new TypeError("a stream writes no file");
+        };
+        const host = { ...storage, kernel, openSink: refuse };
+        return { kernel, engine: new Engine(host, { files: [], output: null, tileByteLength: TILE_BYTES }) };
+      },
+    });
+  }
+
+  /** A recipe over a base; null where one of its adapters is not there. @throws {EtherError} what does not fit */
+  async find(base: BaseRepository, recipe: Recipe, visible: Visible): Promise<Repository | null> {
+    checkLength(recipe);
+    if (recipe.length === 0) return base;
+    const parts = await this.resolve(recipe, visible);
+    return parts === null ? null : await this.#repository(base, parts);
+  }
+
+  /** A commit of a base; null for one that fits nothing that is visible. @throws {EtherError} what does not fit */
+  async findCommit(base: BaseRepository, commit: string, visible: Visible): Promise<Repository | null> {
+    if (commit === base.commit) return base;
+    const decoded = decodeCommit(commit);
+    if (decoded === null || decoded.kind === "base") return null;
+    if (decoded.kind === "table") {
+      const recipe = this.#longCommits.get(`${base.identity} ${commit}`);
+      const found = recipe === undefined ? null : await this.find(base, recipe, visible);
+      // An adapter of that name may be another one by now.
+      return found?.commit === commit ? found : null;
+    }
+    const candidates: (readonly ResolvedPart[])[] = [];
+    for (const { digestPrefix, tenThousandths } of decoded.parts) {
+      const records = await this.#adapters.withPrefix(digestPrefix, visible);
+      // Adapters of one digest are one adapter.
+      const byDigest = new Map(records.map((record) => [record.digest, record] as const).reverse());
+      candidates.push([...byDigest.values()].map((record) => ({ record, tenThousandths })));
+    }
+    let tried = 0;
+    for (const parts of combinations(candidates)) {
+      if (++tried > MAX_COMBINATIONS) break;
+      const found = await encodeCommit({ base: base.identity, adapters: adaptersOf(parts) });
+      if (found === commit) return await this.#repository(base, parts);
+    }
+    return null;
+  }
+
+  /** The adapters that a recipe means; null where one is not there. @throws {EtherError} what is wrong with one */
+  async resolve(recipe: Recipe, visible: Visible): Promise<readonly ResolvedPart[] | null> {
+    const parts: ResolvedPart[] = [];
+    for (const { name, tenThousandths } of recipe) {
+      const record = await this.#adapters.find(name, visible);
+      if (record === null) return null;
+      if (record.error !== null) throw record.error;
+      parts.push({ record, tenThousandths });
+    }
+    return parts;
+  }
+
+  /** Ends the streams' engines. */
+  close(): void {
+    this.#engines.close();
+    this.#planned.clear();
+  }
+
+  async #repository(base: BaseRepository, parts: readonly ResolvedPart[]): Promise<Repository> {
+    const key = recipeKey(base, parts);
+    let planned = this.#planned.get(key);
+    if (planned === undefined) {
+      planned = this.#plan(base, parts);
+      this.#planned.set(key, planned);
+      planned.catch((error) => {
+        if (!(error instanceof EtherError) || isPassing(error)) this.#planned.delete(key);
+      });
+    }
+    const repository = await planned;
+    if (parts.length > MAX_SELF_DESCRIBED) {
+      this.#longCommits.set(`${base.identity} ${repository.commit}`, recipeOf(parts));
+    }
+    return repository;
+  }
+
+  async #plan(base: BaseRepository, parts: readonly ResolvedPart[]): Promise<MergedRepository> {
+    const snapshots: AdapterSnapshot[] = [];
+    for (const { record } of parts) snapshots.push(await this.#adapters.snapshot(record));
+    const adapters = parts.map((part, i) => {
+      return { place: this.#snapshots.place(snapshots[i]!), strength: strengthOf(part) };
+    });
+    const { plan } = await prepareMerge({ base: base.model, adapters }, this.#storage);
+    checkMemory(plan, this.#limits.engineBytes);
+    const names = parts.map(({ record: { id, key } }) => ({ id, key }));
+    return await MergedRepository.of({ base, recipe: recipeOf(parts), adapters: adaptersOf(parts), plan }, {
+      sketches: this.#sketches,
+      borrow: (user, work, signal) => this.#engines.use(user, work, signal),
+      hold: () => this.#hold(names),
+    });
+  }
+
+  async #hold(names: readonly { readonly id: string; readonly key: string }[]): Promise<() => void> {
+    const holds: (() => void)[] = [];
+    const release = () => holds.forEach((one) => one());
+    try {
+      for (const name of names) holds.push(this.#snapshots.hold(await this.#adapters.snapshot(name)));
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+}
+
+/** Names a recipe over a base by its content, and by the adapters' ids: messages have those. */
+export function recipeKey(base: BaseRepository, parts: readonly ResolvedPart[]): string {
+  const adapters = parts.map(({ record: { id, key }, tenThousandths }) => `${id} ${key} ${tenThousandths}`);
+  return [base.model.folder.locate(""), base.identity, ...adapters].join("\n");
+}
+
+function recipeOf(parts: readonly ResolvedPart[]): Recipe {
+  return parts.map(({ record, tenThousandths }) => ({ name: record.id, tenThousandths }));
+}
+
+function adaptersOf(parts: readonly ResolvedPart[]): CommitAdapter[] {
+  return parts.map(({ record, tenThousandths }) => ({ digest: record.digest, tenThousandths }));
+}
+
+/** @throws {EtherError} `too_large` for a tensor that takes more memory than an engine may have */
+export function checkMemory({ files }: Pick<MergePlan, "files">, engineBytes: number): void {
+  for (const { path, spans } of files) {
+    for (const span of spans) {
+      if (span.kind !== "tensor") continue;
+      const byteLength = spanByteLength(span, TILE_BYTES);
+      if (byteLength <= engineBytes) continue;
+      const message = `takes ${byteLength} bytes of memory to compute, the limit is ${engineBytes}`;
+      const hint = "merge it with the command line";
+      throw new EtherError("too_large", message, { file: path, tensor: span.name, hint });
+    }
+  }
+}
+
+/** Every choice of one of each. */
+function* combinations<T>(choices: readonly (readonly T[])[]): Generator<readonly T[]> {
+  const [first, ...rest] = choices;
+  if (first === undefined) return yield [];
+  for (const one of first) {
+    for (const others of combinations(rest)) yield [one, ...others];
+  }
+}
