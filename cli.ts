@@ -9,6 +9,27 @@ import { EtherError } from "./runtime/error.ts";
 /** Nothing is written but help: errors are ours to print. Asking for colours would take rights that no task has. */
 const OUTPUT = { writeOut, writeErr: () => {}, getOutHasColors: () => false, getErrHasColors: () => false };
 
+/** The module of each command. */
+interface Commands {
+  readonly merge: typeof import("./commands/merge.ts");
+  readonly unmerge: typeof import("./commands/unmerge.ts");
+  readonly inspect: typeof import("./commands/inspect.ts");
+  readonly verify: typeof import("./commands/verify.ts");
+  readonly convert: typeof import("./commands/convert.ts");
+  readonly diff: typeof import("./commands/diff.ts");
+  readonly serve: typeof import("./commands/serve.ts");
+  readonly demo: typeof import("./commands/demo.ts");
+}
+
+/**
+ * Loads a command. What an `import` with its path written out could ever reach, Deno reads at the start, all commands'
+ * modules and packages with it: 4 MB, and time. A path in a variable is read when its command is called.
+ */
+async function load<Name extends keyof Commands>(name: Name): Promise<Commands[Name]> {
+  const path = `./commands/${name}.ts`;
+  return await import(path);
+}
+
 /** A command with what all commands share. */
 function command(name: string, description: string) {
   return new Command(name)
@@ -28,8 +49,11 @@ const workers = new Option("--workers <n>", "threads; one for each core, at most
 const backend = new Option("--backend <name>", "what computes").choices(["auto", "wasm"]).default("auto");
 
 const merge = command("merge", "Merge adapters into a base model and write the checkpoint.")
-  .requiredOption("--base <path>", "model: a folder (also of the Hub's cache) or a .safetensors file")
-  .requiredOption("--adapter <path>", "adapter folder or file; repeat it, they apply in order", collect)
+  .requiredOption(
+    "--base <path>",
+    "model: a folder, a .safetensors file, hf://owner/repo[@revision] or an https:// URL",
+  )
+  .requiredOption("--adapter <path>", "adapter: like the base; repeat it, they apply in order", collect)
   .requiredOption("--output <path>", "folder to write; it appears when it is complete")
   .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
   .option("--strength <x>", "how strongly: once for all adapters, or once for each", collect)
@@ -47,9 +71,9 @@ const merge = command("merge", "Merge adapters into a base model and write the c
     "--receipt [file]",
     "write what unmerge needs to give the base back to the bit; beside the output, by default",
   )
-  .action((flags) => runCommand(flags, async (context) => (await import("./commands/merge.ts")).merge(flags, context)));
+  .action((flags) => runCommand(flags, async (context) => (await load("merge")).merge(flags, context)));
 
-const unmerge = command("unmerge", "Undo a merge: the model without its adapters, up to one rounding or to the bit.")
+const unmerge = command("unmerge", "Undo a merge: the model without its adapters, up to roundings or to the bit.")
   .requiredOption("--base <path>", "the merged model: a folder or a .safetensors file")
   .requiredOption("--adapter <path>", "adapter folder or file; repeat it in the order of the merge", collect)
   .requiredOption("--output <path>", "folder to write; it appears when it is complete")
@@ -67,26 +91,21 @@ const unmerge = command("unmerge", "Undo a merge: the model without its adapters
   .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
   .option("--receipt <file>", "the receipt of the merge: give the base back to the bit, and prove it")
   .option("--original <path>", "the base, where it is still there: count the elements that differ")
-  .action((flags) =>
-    runCommand(flags, async (context) => (await import("./commands/unmerge.ts")).unmerge(flags, context))
-  );
+  .action((flags) => runCommand(flags, async (context) => (await load("unmerge")).unmerge(flags, context)));
 
 const inspect = command("inspect", "Show what a model or an adapter is made of, and check it.")
   .argument("<path>", "model or adapter: a folder or a .safetensors file")
   .option("--base <path>", "the model that the adapter is for: check that they fit, and measure what changes")
+  .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
   .option("--html <file>", "with --base: write what was measured as a page with a picture of each layer")
   .option("--sha256", "write the SHA-256 of each weight file of a model beside it")
-  .action((path, flags) =>
-    runCommand(flags, async (context) => (await import("./commands/inspect.ts")).inspect(path, flags, context))
-  );
+  .action((path, flags) => runCommand(flags, async (context) => (await load("inspect")).inspect(path, flags, context)));
 
 const verify = command("verify", "Hold a merged folder against its manifest, or an adapter against a base.")
   .argument("<path>", "merged folder; or an adapter, with --base")
   .option("--base <path>", "the model that the adapter is for")
   .addOption(workers)
-  .action((path, flags) =>
-    runCommand(flags, async (context) => (await import("./commands/verify.ts")).verify(path, flags, context))
-  );
+  .action((path, flags) => runCommand(flags, async (context) => (await load("verify")).verify(path, flags, context)));
 
 const convert = command("convert", "Convert an official ETHER checkpoint (.pth) into an adapter folder.")
   .option("--checkpoint <path>", "lit_model_ether_finetuned.pth, or the folder that training wrote")
@@ -96,20 +115,31 @@ const convert = command("convert", "Convert an official ETHER checkpoint (.pth) 
   .option("--force", "replace an older adapter folder")
   .addOption(new Option("--adapter <path>", "an adapter to convert").hideHelp())
   .addOption(new Option("--to <format>", "what to convert it into").hideHelp())
-  .action((flags) =>
-    runCommand(flags, async (context) => (await import("./commands/convert.ts")).convert(flags, context))
-  );
+  .action((flags) => runCommand(flags, async (context) => (await load("convert")).convert(flags, context)));
 
 const diff = command("diff", "Compare two models tensor by tensor. Exits 0 where they are equal, 4 where they differ.")
   .argument("<a>", "model: a folder or a .safetensors file")
   .argument("<b>", "model to hold against it")
-  .action((a, b, flags) =>
-    runCommand(flags, async (context) => (await import("./commands/diff.ts")).diff(a, b, flags, context))
-  );
+  .action((a, b, flags) => runCommand(flags, async (context) => (await load("diff")).diff(a, b, flags, context)));
+
+const serve = command("serve", "Show models, and models with adapters merged into them, as repositories of a Hub.")
+  .option("--models <folder>", "folder of models (name/, owner/name/, a Hub cache, name.json), or one model")
+  .option("--adapters <folder>", "folder of adapters: each folder in it is one, by its name")
+  .option("--host <address>", "address to listen at", "127.0.0.1")
+  .option("--port <number>", "port to listen at; 0 takes a free one", "8000")
+  .option(
+    "--tokens <file>",
+    "JSON list of tokens: sha256, read, write, adapters; one of each by ETHER_READ/WRITE_TOKEN",
+  )
+  .option("--allow-hosts <hosts>", "hosts that models and adapters may come from, with commas between them")
+  .option("--max-bytes <size>", "what all requests together may hold in memory, such as 128M")
+  .option("--allow-pth", "read official checkpoints (.pth) among the adapters")
+  .option("--public-url <url>", "URL by which clients see the server, where a proxy takes a part of the path away")
+  .action((flags) => runCommand(flags, async (context) => (await load("serve")).serve(flags, context)));
 
 const demo = command("demo", "Merge the shipped small model with its trained adapter, and show what it did.")
   .option("--output <path>", "keep the merged model here; by default it is removed")
-  .action((flags) => runCommand(flags, async (context) => (await import("./commands/demo.ts")).demo(flags, context)));
+  .action((flags) => runCommand(flags, async (context) => (await load("demo")).demo(flags, context)));
 
 const program = new Command("ether-edge")
   .description("Merge ETHER adapters into base models, exactly, at the speed of copying the file.")
@@ -123,7 +153,8 @@ const program = new Command("ether-edge")
   .addCommand(inspect)
   .addCommand(verify)
   .addCommand(diff)
-  .addCommand(convert);
+  .addCommand(convert)
+  .addCommand(serve);
 
 /** Of a value that is given twice the parser would keep the last, whichever was meant. */
 function refuseRepeats(): void {

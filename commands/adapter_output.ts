@@ -3,13 +3,16 @@ import { FileSink } from "../runtime/deno/file_sink.ts";
 import { ioError } from "../runtime/deno/io_error.ts";
 import { OutputLock } from "../runtime/deno/output_lock.ts";
 import { makeParents, parentIsNoFolder, removeParents } from "../runtime/deno/parents.ts";
+import { makePartial, PARTIAL_SUFFIX, placePartial, removePartial } from "../runtime/deno/partial_folder.ts";
 import { EtherError } from "../runtime/error.ts";
+import { baseNameOf } from "../runtime/io/folder.ts";
 import type { ByteSink } from "../runtime/io/sink.ts";
 import { writeJson } from "../runtime/json/write.ts";
 import type { JsonObject } from "../runtime/json/value.ts";
 
 const CONFIG_FILE = "adapter_config.json";
 const TENSOR_FILE = "adapter_model.safetensors";
+const REPLACED = ".ether-replaced";
 
 /** Where an adapter goes. */
 export interface AdapterOutput {
@@ -33,15 +36,17 @@ export async function writeAdapter<T>(
   writeTensors: (sink: ByteSink) => Promise<T>,
 ): Promise<T> {
   const { path, name } = output;
-  const partial = `${path}.partial`;
+  const partial = path + PARTIAL_SUFFIX;
   const madeParents = makeParents(path, name);
   let lock: OutputLock | null = null;
+  let made = false;
   let done = false;
   try {
-    lock = await OutputLock.take(`${path}.lock`, name);
+    lock = await OutputLock.take(path, name);
+    await recover(path, name);
     await checkAdapterPlace(output);
-    await Deno.remove(partial, { recursive: true }).catch(unlessAbsent);
-    await Deno.mkdir(partial);
+    await makePartial(path, name);
+    made = true;
     await Deno.writeTextFile(`${partial}/${CONFIG_FILE}`, `${writeJson(config, 2)}\n`, { createNew: true });
     await Deno.writeFile(`${partial}/${TENSOR_FILE}`, new Uint8Array(0), { createNew: true });
     const sink = new FileSink(`${partial}/${TENSOR_FILE}`);
@@ -50,7 +55,7 @@ export async function writeAdapter<T>(
       using open = await Deno.open(`${partial}/${file}`, { write: true });
       await open.sync();
     }
-    await putInPlace(partial, path);
+    await putInPlace(path);
     done = true;
     return result;
   } catch (error) {
@@ -59,7 +64,7 @@ export async function writeAdapter<T>(
     const place = file?.startsWith(partial) ? name + file.slice(partial.length) : file;
     throw new EtherError(code, message, { file: place, tensor, field, hint, cause: error });
   } finally {
-    if (!done && lock !== null) await Deno.remove(partial, { recursive: true }).catch(unlessAbsent);
+    if (!done && made) await removePartial(path);
     lock?.release();
     if (!done) removeParents(madeParents);
   }
@@ -67,38 +72,56 @@ export async function writeAdapter<T>(
 
 /** Refuses an output that is there; with `force` one that is more than an adapter. @throws {EtherError} `exists` */
 export async function checkAdapterPlace({ path, name, force }: AdapterOutput): Promise<void> {
-  let children: string[] | null;
+  let replaceable: boolean | null;
   try {
-    const info = await Deno.lstat(path);
-    children = info.isDirectory ? (await Array.fromAsync(Deno.readDir(path))).map((entry) => entry.name) : null;
+    replaceable = await isReplaceable(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
     throw error instanceof Deno.errors.NotADirectory ? parentIsNoFolder(name) : ioError(error, name);
   }
+  if (replaceable === null) return;
   if (!force) {
     throw new EtherError("exists", "the output exists", { file: name, hint: "--force replaces an adapter's folder" });
   }
-  if (children?.every((child) => child === CONFIG_FILE || child === TENSOR_FILE)) return;
+  if (replaceable) return;
   const hint = `--force replaces only a folder with ${CONFIG_FILE} and ${TENSOR_FILE}; name another output`;
   throw new EtherError("exists", "the output exists and is more than an adapter's folder", { file: name, hint });
 }
 
-/** An older output is complete until the new one is: it goes aside first, and away last. */
-async function putInPlace(partial: string, path: string): Promise<void> {
-  const replaced = `${path}.replaced`;
-  const old = await Deno.rename(path, replaced).then(() => true, (error: unknown) => {
-    unlessAbsent(error);
-    return false;
-  });
+/** True for a folder with an adapter and nothing else, or with nothing; null where nothing is there. */
+async function isReplaceable(path: string): Promise<boolean | null> {
   try {
-    await Deno.rename(partial, path);
+    if (!(await Deno.lstat(path)).isDirectory) return false;
+    const children = await Array.fromAsync(Deno.readDir(path));
+    return children.every(({ name }) => name === CONFIG_FILE || name === TENSOR_FILE);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** A stopped run left the older output aside: it comes back, or goes where the new one is in its place. */
+async function recover(path: string, name: string): Promise<void> {
+  const replaced = path + REPLACED;
+  const left = await isReplaceable(replaced);
+  if (left === null) return;
+  if (!left) {
+    const hint = "no convert left it: move it away, or name another output";
+    throw new EtherError("exists", `${baseNameOf(replaced)} is in the way`, { file: name, hint });
+  }
+  if (await isReplaceable(path) === null) await Deno.rename(replaced, path);
+  else await Deno.remove(replaced, { recursive: true });
+}
+
+/** An older output is complete until the new one is: it goes aside first, and away last. */
+async function putInPlace(path: string): Promise<void> {
+  const replaced = path + REPLACED;
+  const old = await isReplaceable(path) !== null;
+  if (old) await Deno.rename(path, replaced);
+  try {
+    await placePartial(path);
   } catch (error) {
     if (old) await Deno.rename(replaced, path);
     throw error;
   }
   if (old) await Deno.remove(replaced, { recursive: true });
-}
-
-function unlessAbsent(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

@@ -1,15 +1,17 @@
 /** `convert`: an official ETHER checkpoint → an adapter in the project's format. */
 import { type Adapter, openAdapter } from "../runtime/adapters/adapter.ts";
-import { isOfficial } from "../runtime/adapters/official/find.ts";
+import { isOfficial, otherCheckpoints } from "../runtime/adapters/official/find.ts";
 import { Targets } from "../runtime/adapters/target.ts";
 import { type Model, openModel } from "../runtime/checkpoints/model.ts";
 import { headState } from "../runtime/checkpoints/tied.ts";
 import { openPlace } from "../runtime/deno/file_folder.ts";
-import { fileStorage } from "../runtime/deno/merge_folder.ts";
 import { EtherError } from "../runtime/error.ts";
+import type { OpenSource } from "../runtime/io/folder.ts";
 import { methodOf } from "../runtime/methods/registry.ts";
+import { isReference } from "../runtime/remote/reference.ts";
 import { writeTensorFile } from "../runtime/safetensors/write_file.ts";
 import { checkAdapterPlace, writeAdapter } from "./adapter_output.ts";
+import { placesFor, resolveInput } from "./inputs.ts";
 import { isWithin, realPathOf, resolvePath } from "./paths.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
 import { formatBytes, formatCounted } from "./units.ts";
@@ -30,28 +32,33 @@ export interface ConvertFlags extends CommonFlags {
 const METADATA: ReadonlyMap<string, string> = new Map([["format", "pt"]]);
 
 /** Converts. */
-export async function convert(flags: ConvertFlags, { console, json, signal }: CommandContext): Promise<void> {
+export async function convert(flags: ConvertFlags, context: CommandContext): Promise<void> {
+  const { console, json, signal } = context;
+  const places = placesFor({ "--base": flags.base }, context);
   const { checkpoint, output } = namedPaths(flags);
   const checkpointPath = resolvePath(checkpoint, "--checkpoint");
-  const basePath = flags.base === undefined ? null : resolvePath(flags.base, "--base");
+  const basePath = flags.base === undefined ? null : resolveInput(flags.base, "--base");
   const outputPath = resolvePath(output, "--output");
   const litConfig = flags.config === undefined
     ? undefined
     : await openPlace(resolvePath(flags.config, "--config"), flags.config);
   const place = await openPlace(checkpointPath, checkpoint);
   if (!await isOfficial(place)) {
-    const hint = "name lit_model_ether_finetuned.pth, or the folder that holds it";
+    const other = otherCheckpoints(place, await place.folder.list()).at(-1);
+    const hint = other === undefined
+      ? "name lit_model_ether_finetuned.pth, or the folder that holds it"
+      : `name a file of it, such as ${other}`;
     throw new EtherError("unsupported_format", "not an official checkpoint", { file: checkpoint, hint });
   }
-  checkApart(outputPath, output, checkpointPath, basePath);
+  checkApart(outputPath, output, checkpointPath, basePath === null || isReference(basePath) ? null : basePath);
   const target = { path: outputPath, name: output, force: flags.force ?? false };
   await checkAdapterPlace(target);
 
-  const { openSource, startDigest } = fileStorage;
-  const base = basePath === null ? undefined : await openModel(await openPlace(basePath, flags.base!), openSource);
+  const { openSource, startDigest } = places.storage;
+  const base = basePath === null ? undefined : await openModel(await places.open(basePath, flags.base!), openSource);
   const adapter = await openAdapter(place, openSource, startDigest, { litConfig, base });
   const { facts, parameterCount, warnings } = await methodOf(adapter).describe(adapter);
-  const heard = base === undefined ? warnings : await checkFit(adapter, base, signal);
+  const heard = base === undefined ? warnings : await checkFit(adapter, base, openSource, signal);
   for (const warning of heard) console.warn(warning);
   signal.throwIfAborted();
 
@@ -101,13 +108,17 @@ function namedPaths({ checkpoint, output, adapter, to }: ConvertFlags): { checkp
 }
 
 /** Every check that a merge makes. A tied head can be merged with `--untie`, so that it is no reason not to convert. */
-async function checkFit(adapter: Adapter, base: Model, signal: AbortSignal): Promise<readonly string[]> {
+async function checkFit(
+  adapter: Adapter,
+  base: Model,
+  openSource: OpenSource,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const tied = headState(base).tied;
   const targets = new Targets(
     base,
     tied && adapter.header.tensors.some(({ name }) => /\.(lm_head|embed_out)\./.test(name)),
   );
-  const { openSource } = fileStorage;
   const options = { targets, strength: 1, allowBaseMismatch: false, openSource, signal };
   const { stages, warnings } = await methodOf(adapter).compile(adapter, options);
   if (!stages.some(({ tensor }) => tensor === targets.untied)) return warnings;

@@ -1,23 +1,23 @@
 /** `diff`: two models, tensor by tensor. */
 import { diffByteLength, diffModels, type DiffOptions, type TensorDiff } from "../runtime/analysis/diff_models.ts";
 import { openModel } from "../runtime/checkpoints/model.ts";
-import { openPlace } from "../runtime/deno/file_folder.ts";
-import { openFileSource } from "../runtime/deno/file_source.ts";
 import { shapeText } from "../runtime/safetensors/tensor_info.ts";
 import type { TensorInfo } from "../runtime/safetensors/tensor_info.ts";
 import { fitRows, terminalWidth } from "./fit_table.ts";
+import { placesFor, resolveInput } from "./inputs.ts";
 import { longWork } from "./long_work.ts";
-import { resolvePath } from "./paths.ts";
 import { type CommandContext, type CommonFlags, EXIT_DIFFERENT } from "./run_command.ts";
 import { formatCount, formatCounted } from "./units.ts";
 
 /** Compares; 0 where every tensor is equal, 4 where one is not. */
 export async function diff(a: string, b: string, flags: CommonFlags, context: CommandContext): Promise<number> {
   const { console, json, signal } = context;
-  const modelA = await openModel(await openPlace(resolvePath(a, "A"), a), openFileSource);
-  const modelB = await openModel(await openPlace(resolvePath(b, "B"), b), openFileSource);
+  const places = placesFor({ A: a, B: b }, context);
+  const { openSource } = places;
+  const modelA = await openModel(await places.open(resolveInput(a, "A"), a), openSource);
+  const modelB = await openModel(await places.open(resolveInput(b, "B"), b), openSource);
   const found = await longWork("compare", diffByteLength(modelA, modelB), flags.quiet === true, async (onBytes) => {
-    const options: DiffOptions = { openSource: openFileSource, onBytes, signal };
+    const options: DiffOptions = { openSource, onBytes, signal };
     const diffs: TensorDiff[] = [];
     for await (const one of diffModels(modelA, modelB, options)) diffs.push(one);
     return diffs;

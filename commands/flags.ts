@@ -1,5 +1,6 @@
 /** Flags that several commands share, and what their values may be. */
 import { InvalidArgumentError } from "commander";
+import { MAX_WORKERS } from "../runtime/deno/worker_limit.ts";
 import { EtherError } from "../runtime/error.ts";
 import type { FloatDtype } from "../runtime/safetensors/dtype.ts";
 
@@ -18,10 +19,11 @@ export function collect(value: string, previous: readonly string[] | undefined):
   return [...previous ?? [], value];
 }
 
-/** A positive integer with at most four digits. */
+/** A number of workers. */
 export function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("It is a number from 1 to 9999.");
-  return Number(text);
+  const count = /^[1-9]\d{0,3}$/.test(text) ? Number(text) : NaN;
+  if (!(count <= MAX_WORKERS)) throw new InvalidArgumentError(`It is a number from 1 to ${MAX_WORKERS}.`);
+  return count;
 }
 
 /**

@@ -2,8 +2,6 @@
 import { isOfficial } from "../runtime/adapters/official/find.ts";
 import { PEFT_PREFIX } from "../runtime/adapters/peft_names.ts";
 import { type Model, openModel, type Place, type WeightFile } from "../runtime/checkpoints/model.ts";
-import { openPlace } from "../runtime/deno/file_folder.ts";
-import { openFileSource } from "../runtime/deno/file_source.ts";
 import { defaultWorkerCount, startRunners } from "../runtime/deno/runners.ts";
 import { writeSidecar } from "../runtime/deno/sidecar.ts";
 import { EtherError } from "../runtime/error.ts";
@@ -11,12 +9,14 @@ import { runAll } from "../runtime/execute/crew.ts";
 import { TILE_BYTES } from "../runtime/execute/memory.ts";
 import { ProgressCount } from "../runtime/execute/progress.ts";
 import type { DigestTask } from "../runtime/execute/task.ts";
+import type { OpenSource } from "../runtime/io/folder.ts";
+import { isReference } from "../runtime/remote/reference.ts";
 import { DTYPE_BITS } from "../runtime/safetensors/dtype.ts";
 import { readHeader } from "../runtime/safetensors/read.ts";
 import { shapeText } from "../runtime/safetensors/tensor_info.ts";
 import { headState } from "../runtime/checkpoints/tied.ts";
+import { placesFor, resolveInput } from "./inputs.ts";
 import { inspectAdapter, type InspectAdapterFlags } from "./inspect_adapter.ts";
-import { resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext } from "./run_command.ts";
 import { formatBytes, formatCount, formatCounted } from "./units.ts";
@@ -28,24 +28,31 @@ export interface InspectFlags extends InspectAdapterFlags {
 
 /** Inspects a model or an adapter. */
 export async function inspect(path: string, flags: InspectFlags, context: CommandContext): Promise<void> {
-  const place = await openPlace(resolvePath(path, "PATH"), path);
-  if (await isAdapter(place)) {
-    if (flags.sha256) throw new EtherError("usage", "only a model gets sidecars", { field: "--sha256" });
-    return await inspectAdapter(path, place, flags, context);
+  const places = placesFor({ PATH: path, "--base": flags.base }, context);
+  if (flags.sha256 && isReference(path)) {
+    throw new EtherError("usage", "sidecars are written beside the files", {
+      field: "--sha256",
+      hint: "name a folder",
+    });
   }
-  for (const flag of ["base", "html"] as const) {
+  const place = await places.open(resolveInput(path, "PATH"), path);
+  if (await isAdapter(place, places.openSource)) {
+    if (flags.sha256) throw new EtherError("usage", "only a model gets sidecars", { field: "--sha256" });
+    return await inspectAdapter(path, place, places, flags, context);
+  }
+  for (const flag of ["base", "html", "config"] as const) {
     if (flags[flag] === undefined) continue;
     const hint = `--${flag} goes with an adapter`;
     throw new EtherError("usage", "is a model, not an adapter", { file: path, field: `--${flag}`, hint });
   }
-  const model = await openModel(place, openFileSource);
+  const model = await openModel(place, places.openSource);
   const digests = flags.sha256 ? await writeSidecars(model, flags, context) : null;
   if (context.json) context.console.result(JSON.stringify(modelDocument(path, model, digests)));
   else printModel(path, model, context);
 }
 
 /** A folder is an adapter by its files' names, a file by its tensors' names; or either is an official checkpoint. */
-async function isAdapter(place: Place): Promise<boolean> {
+async function isAdapter(place: Place, openSource: OpenSource): Promise<boolean> {
   if (await isOfficial(place)) return true;
   const { folder, file } = place;
   const paths = new Set((await folder.list()).map((entry) => entry.path));
@@ -54,7 +61,7 @@ async function isAdapter(place: Place): Promise<boolean> {
     return paths.has("adapter_config.json") && !model;
   }
   if (!file.endsWith(".safetensors") || !paths.has("adapter_config.json")) return false;
-  const source = openFileSource(folder.locate(file));
+  const source = await openSource(folder.locate(file));
   try {
     const { tensors } = await readHeader(source);
     return tensors.length > 0 && tensors.every(({ name }) => name.startsWith(PEFT_PREFIX));

@@ -1,5 +1,6 @@
 /** `inspect` of an adapter: what it is, what others would need for the same, and with a base what it does. */
 import { type Adapter, openAdapter } from "../runtime/adapters/adapter.ts";
+import { isOfficial } from "../runtime/adapters/official/find.ts";
 import { analysePlan, analysisByteLength, type TensorAnalysis } from "../runtime/analysis/analyse_plan.ts";
 import {
   type ComparedCounts,
@@ -9,8 +10,7 @@ import {
 } from "../runtime/analysis/compared_counts.ts";
 import type { Place } from "../runtime/checkpoints/model.ts";
 import { openPlace } from "../runtime/deno/file_folder.ts";
-import { openFileSource } from "../runtime/deno/file_source.ts";
-import { fileStorage } from "../runtime/deno/merge_folder.ts";
+import type { Places } from "../runtime/deno/places.ts";
 import { EtherError } from "../runtime/error.ts";
 import type { AdapterDescription } from "../runtime/methods/method.ts";
 import { methodOf } from "../runtime/methods/registry.ts";
@@ -18,6 +18,7 @@ import type { MergePlan } from "../runtime/plans/plan.ts";
 import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
 import { analysisDocument, analysisTable } from "./inspect_analysis.ts";
 import { checkPagePath, writePage } from "./inspect_page/write_page.ts";
+import { resolveInput } from "./inputs.ts";
 import { longWork } from "./long_work.ts";
 import { resolvePath } from "./paths.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
@@ -27,12 +28,14 @@ import { formatCount, formatCounted } from "./units.ts";
 export interface InspectAdapterFlags extends CommonFlags {
   readonly base?: string | undefined;
   readonly html?: string | undefined;
+  readonly config?: string | undefined;
 }
 
 /** Inspects an adapter. */
 export async function inspectAdapter(
   path: string,
   place: Place,
+  places: Places,
   flags: InspectAdapterFlags,
   context: CommandContext,
 ): Promise<void> {
@@ -43,16 +46,22 @@ export async function inspectAdapter(
   }
   const pagePath = html === undefined ? null : resolvePath(html, "--html");
   if (pagePath !== null) await checkPagePath(pagePath, html!);
-  if (base === undefined) return await inspectAlone(path, place, context);
+  const litConfig = flags.config === undefined
+    ? undefined
+    : await openPlace(resolvePath(flags.config, "--config"), flags.config);
+  if (litConfig !== undefined && !await isOfficial(place)) {
+    throw new EtherError("usage", "no .pth checkpoint", { file: path, field: "--config", hint: "leave it out" });
+  }
+  if (base === undefined) return await inspectAlone(path, place, litConfig, places, context);
 
   const { plan, adapters: [prepared] } = await prepareMerge({
-    base: await openPlace(resolvePath(base, "--base"), base),
-    ...{ adapters: [{ place }], signal: context.signal },
-  }, fileStorage);
+    base: await places.open(resolveInput(base, "--base"), base),
+    ...{ adapters: [{ place }], litConfig, signal: context.signal },
+  }, places.storage);
   const { adapter } = prepared!;
   const description = await methodOf(adapter).describe(adapter);
   for (const warning of plan.warnings) context.console.warn(warning);
-  const analyses = await analyse(plan, flags, context);
+  const analyses = await analyse(plan, places, flags, context);
   const shown = { path, adapter, description, counts: comparedCountsWithin(adapter, analyses) };
   if (pagePath !== null) {
     await writePage(pagePath, html!, { path, base, parameters: description.parameterCount, ...shown.counts, analyses });
@@ -66,8 +75,14 @@ export async function inspectAdapter(
   if (pagePath !== null) context.console.note(`wrote ${html}`);
 }
 
-async function inspectAlone(path: string, place: Place, { console, json }: CommandContext): Promise<void> {
-  const adapter = await openAdapter(place, openFileSource, fileStorage.startDigest);
+async function inspectAlone(
+  path: string,
+  place: Place,
+  litConfig: Place | undefined,
+  { storage }: Places,
+  { console, json }: CommandContext,
+): Promise<void> {
+  const adapter = await openAdapter(place, storage.openSource, storage.startDigest, { litConfig });
   const description = await methodOf(adapter).describe(adapter);
   for (const warning of description.warnings) console.warn(warning);
   const shown = { path, adapter, description, counts: comparedCounts(adapter) };
@@ -78,12 +93,13 @@ async function inspectAlone(path: string, place: Place, { console, json }: Comma
 
 async function analyse(
   plan: MergePlan,
+  { openSource }: Places,
   flags: CommonFlags,
   { signal }: CommandContext,
 ): Promise<TensorAnalysis[]> {
   return await longWork("analyse", analysisByteLength(plan), flags.quiet === true, async (onBytes) => {
     const analyses: TensorAnalysis[] = [];
-    const options = { openSource: openFileSource, onBytes, signal };
+    const options = { openSource, onBytes, signal };
     for await (const analysis of analysePlan(plan, options)) analyses.push(analysis);
     return analyses;
   });

@@ -1,5 +1,6 @@
 /** `merge`: base + adapters → a merged checkpoint. */
 import { refuseWithReceipt } from "./flags.ts";
+import { placesFor } from "./inputs.ts";
 import { resolvePath } from "./paths.ts";
 import type { CommandContext } from "./run_command.ts";
 import { formatBytes, formatCount } from "./units.ts";
@@ -16,7 +17,8 @@ export async function merge(flags: MergeFlags, context: CommandContext): Promise
   const { console } = context;
   const receipt = receiptOf(flags);
   if (receipt !== undefined) refuseWithReceipt(flags);
-  const written = await writeModel(flags, { undo: false, receipt }, context);
+  const places = placesFor({ "--base": flags.base, "--adapter": flags.adapter }, context);
+  const written = await writeModel(flags, { places, undo: false, receipt }, context);
   if (written === null) return;
   const made = written.report.receipt;
   if (context.json) {

@@ -43,7 +43,8 @@ export async function runCommand(
   try {
     Deno.exit(await command({ console, json, signal: abort.signal }) ?? 0);
   } catch (error) {
-    Deno.exit(reportError(error, { json, debug: flags.debug === true }));
+    const { withPathHint } = await import("./missing_path.ts");
+    Deno.exit(reportError(withPathHint(error), { json, debug: flags.debug === true }));
   }
 }
 

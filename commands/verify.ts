@@ -11,6 +11,7 @@ import { readSmall } from "../runtime/checkpoints/model.ts";
 import { fileRole } from "../runtime/checkpoints/weight_set.ts";
 import { type FileDigest, MANIFEST_FILE, parseManifest } from "../runtime/plans/manifest.ts";
 import { prepareMerge } from "../runtime/plans/prepare_merge.ts";
+import { placesFor, resolveInput } from "./inputs.ts";
 import { resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
@@ -96,10 +97,12 @@ async function extraFiles(
 }
 
 /** Every check that a merge makes before its first write. */
-async function verifyAdapter(path: string, basePath: string, { console, json, signal }: CommandContext): Promise<void> {
-  const base = await openPlace(resolvePath(basePath, "--base"), basePath);
-  const adapters = [{ place: await openPlace(resolvePath(path, "PATH"), path) }];
-  const { plan } = await prepareMerge({ base, adapters, signal }, fileStorage);
+async function verifyAdapter(path: string, basePath: string, context: CommandContext): Promise<void> {
+  const { console, json, signal } = context;
+  const places = placesFor({ PATH: path, "--base": basePath }, context);
+  const base = await places.open(resolveInput(basePath, "--base"), basePath);
+  const adapters = [{ place: await places.open(resolveInput(path, "PATH"), path) }];
+  const { plan } = await prepareMerge({ base, adapters, signal }, places.storage);
   for (const warning of plan.warnings) console.warn(warning);
   if (json) console.result(JSON.stringify({ fits: true, transformed: plan.transformed.length }));
   else console.result(`${path} fits ${basePath}: it changes ${formatCounted(plan.transformed.length, "tensor")}`);

@@ -2,8 +2,9 @@
 import { isOfficial } from "../runtime/adapters/official/find.ts";
 import type { Model } from "../runtime/checkpoints/model.ts";
 import { openPlace } from "../runtime/deno/file_folder.ts";
-import { fileStorage, mergeToFolder } from "../runtime/deno/merge_folder.ts";
+import { mergeToFolder } from "../runtime/deno/merge_folder.ts";
 import { BESIDE_OUTPUT, checkOutputPlace } from "../runtime/deno/output_folder.ts";
+import type { Places } from "../runtime/deno/places.ts";
 import { BESIDE_RECEIPT, checkReceiptPlace } from "../runtime/deno/receipt_file.ts";
 import { ThreadStock } from "../runtime/deno/thread_stock.ts";
 import { defaultWorkerCount } from "../runtime/deno/runners.ts";
@@ -14,7 +15,9 @@ import { baseNameOf } from "../runtime/io/folder.ts";
 import { MANIFEST_FILE } from "../runtime/plans/manifest.ts";
 import type { MergePlan } from "../runtime/plans/plan.ts";
 import { type PreparedMerge, prepareMerge } from "../runtime/plans/prepare_merge.ts";
+import { isReference } from "../runtime/remote/reference.ts";
 import { dtypeOf, strengthsFor } from "./flags.ts";
+import { resolveInput } from "./inputs.ts";
 import { isWithin, realPathOf, resolvePath } from "./paths.ts";
 import { ProgressLine } from "./progress_line.ts";
 import type { CommandContext, CommonFlags } from "./run_command.ts";
@@ -40,6 +43,8 @@ export interface WriteFlags extends CommonFlags {
 
 /** What a command wants beyond the shared flags. */
 export interface WriteOptions {
+  /** Opens base and adapters. */
+  readonly places: Places;
   /** Undo the adapters. */
   readonly undo: boolean;
   /** With a receipt, which puts right what undoing enlarges. */
@@ -72,14 +77,15 @@ export async function writeModel(
   const { console, signal } = context;
   const strengths = strengthsFor(flags.adapter.length, flags.strength ?? []);
   const maxMemory = flags.maxMemory === undefined ? undefined : parseSize(flags.maxMemory, "--max-memory");
-  const basePath = resolvePath(flags.base, "--base");
-  const adapterPaths = flags.adapter.map((path) => resolvePath(path, "--adapter"));
+  const basePath = resolveInput(flags.base, "--base");
+  const adapterPaths = flags.adapter.map((path) => resolveInput(path, "--adapter"));
   const outputPath = resolvePath(flags.output, "--output");
 
-  const base = await openPlace(basePath, flags.base);
+  const places = options.places;
+  const base = await places.open(basePath, flags.base);
   const adapters = [];
   for (const [i, path] of adapterPaths.entries()) {
-    adapters.push({ place: await openPlace(path, flags.adapter[i]!), strength: strengths[i] });
+    adapters.push({ place: await places.open(path, flags.adapter[i]!), strength: strengths[i] });
   }
   const litConfig = flags.config === undefined
     ? undefined
@@ -87,11 +93,13 @@ export async function writeModel(
   if (litConfig !== undefined && !(await Promise.all(adapters.map(({ place }) => isOfficial(place)))).includes(true)) {
     throw new EtherError("usage", "no adapter is a .pth checkpoint", { field: "--config", hint: "leave it out" });
   }
-  const inputs: Input[] = [
+  const named: Input[] = [
     [basePath, "the base"],
     ...adapterPaths.map((path) => [path, "an adapter"] as const),
     ...options.inputs ?? [],
   ];
+  // What is elsewhere is apart.
+  const inputs = named.filter(([path]) => !isReference(path));
   checkApart(outputPath, flags.output, "--output", "the output", BESIDE_OUTPUT, inputs);
   await checkOutputPlace(outputPath, flags.output, flags.force ?? false);
   if (options.receipt !== undefined) {
@@ -108,7 +116,7 @@ export async function writeModel(
     ...{ base, adapters, dtype: dtypeOf(flags.dtype) ?? undefined, untie: flags.untie },
     ...{ allowBaseMismatch: flags.allowBaseMismatch, litConfig, signal },
     ...{ undo: options.undo, exact: options.exact, receipt: options.receipt !== undefined },
-  }, fileStorage);
+  }, places.storage);
   const plan = await options.adjust?.(prepared) ?? prepared.plan;
   for (const warning of plan.warnings) console.warn(warning);
   if (plan.leftOut.length > 0) console.note(`left out, as they hold the base's weights: ${plan.leftOut.join(", ")}`);
@@ -116,7 +124,7 @@ export async function writeModel(
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
   const memory = workers * workerByteLength(plan, tileByteLength);
   if (flags.dryRun) {
-    reportPlan(plan, flags, memory, workers, context);
+    reportPlan(plan, flags, { memory, workers, receipt: options.receipt?.name }, context);
     return null;
   }
   console.detail(`${formatCounted(workers, "worker")}, ${formatBytes(memory)} for tiles and sketches`);
@@ -134,6 +142,7 @@ export async function writeModel(
       name: flags.output,
       receipt: options.receipt,
       threads,
+      places,
     },
     onProgress: progress.update,
     onNotice: (message) => console.note(message),
@@ -170,7 +179,7 @@ export function printWritten(
   );
   const rate = `${formatBytes(report.byteLength / seconds)}/s`;
   console.result(
-    `${formatBytes(report.byteLength)} in ${formatSeconds(seconds)}, ${rate}${flags.verify ? ", verified" : ""}`,
+    `${formatBytes(report.byteLength)} in ${formatSeconds(seconds)}, ${rate}${report.verified ? ", verified" : ""}`,
   );
 }
 
@@ -199,8 +208,7 @@ function checkApart(
 function reportPlan(
   plan: MergePlan,
   flags: WriteFlags,
-  memory: number,
-  workers: number,
+  { memory, workers, receipt }: { memory: number; workers: number; receipt: string | undefined },
   { console, json }: CommandContext,
 ): void {
   const bytes = [...plan.files, ...plan.smallFiles].reduce((sum, { size }) => sum + size, 0);
@@ -210,6 +218,7 @@ function reportPlan(
       transformed: plan.transformed,
       ...{ copied: plan.copiedCount, cast: plan.castCount, left_out: plan.leftOut, bytes, memory, workers },
       files: [...plan.files, ...plan.smallFiles].map(({ path, size }) => ({ path, size })),
+      ...receipt === undefined ? {} : { receipt: { path: receipt } },
       warnings: plan.warnings,
     }));
   }
@@ -219,5 +228,6 @@ function reportPlan(
   for (const path of plan.leftOut) console.result(`leave out  ${path}`);
   const fileCount = plan.files.length + plan.smallFiles.length + 1;
   console.result(`write      ${formatBytes(bytes)} in ${fileCount} files to ${flags.output}`);
+  if (receipt !== undefined) console.result(`receipt    ${receipt}, of a size that the merge tells`);
   console.result(`memory     ${formatBytes(memory)} for tiles and sketches of ${formatCounted(workers, "worker")}`);
 }

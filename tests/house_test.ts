@@ -12,7 +12,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "routes/": ["runtime/"],
   "fixtures/": ["runtime/"],
   // The demo shows what the fixtures hold.
-  "commands/": ["runtime/", "runtime/deno/", "fixtures/"],
+  "commands/": ["runtime/", "runtime/deno/", "routes/", "fixtures/"],
   // The Python tests bring the environment that their task makes.
   "tasks/": ["tests/"],
   "testing/": [],
@@ -28,7 +28,8 @@ const ABOVE = ["tests/", "bench/"];
 /** Packages of the import map, by room: the runtime has one, which is JavaScript and nothing else. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "runtime/": ["re2js"],
-  "routes/": ["hono"],
+  // zod/mini checks what comes in, and describes it for the OpenAPI document.
+  "routes/": ["hono", "zod"],
 };
 
 /** Folders of the repository that hold no source of ours. */

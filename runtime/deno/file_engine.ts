@@ -1,12 +1,17 @@
 import { Engine } from "../execute/engine.ts";
 import type { Assignment } from "../execute/task.ts";
+import type { OpenSource } from "../io/folder.ts";
 import { loadKernel } from "../kernel/load.ts";
 import { startDigest } from "./digest.ts";
 import { FileSink } from "./file_sink.ts";
 import { openFileSource } from "./file_source.ts";
 
-/** An engine over files of this machine, with a kernel of its own. */
-export function fileEngine(assignment: Assignment, signal?: AbortSignal): Engine {
+/** An engine with a kernel of its own, which writes files of this machine, and reads them where nobody says otherwise. */
+export function fileEngine(
+  assignment: Assignment,
+  signal?: AbortSignal,
+  openSource: OpenSource = openFileSource,
+): Engine {
   const openSink = (path: string) => new FileSink(`${assignment.output}/${path}`);
-  return new Engine({ kernel: loadKernel(), openSource: openFileSource, openSink, startDigest }, assignment, signal);
+  return new Engine({ kernel: loadKernel(), openSource, openSink, startDigest }, assignment, signal);
 }

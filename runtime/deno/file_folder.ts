@@ -15,6 +15,7 @@ export class FileFolder implements Folder {
   readonly name: string;
   readonly ownName: string;
   readonly #root: string;
+  #unnameable: string[] = [];
   /** Where links may lead to. */
   readonly #allowed: readonly string[];
   /** The only file that is looked at, with its companions; null: all. */
@@ -30,22 +31,29 @@ export class FileFolder implements Folder {
     this.ownName = baseNameOf(root);
     this.#root = root;
     this.#only = only;
-    const snapshot = /^(.*)\/snapshots\/[^/]+$/.exec(root);
+    // Also of a snapshot's subfolder, such as one part of a pipeline.
+    const snapshot = /^(.*)\/snapshots\/[^/]+(\/.*)?$/.exec(root);
     this.#allowed = snapshot === null ? [`${root}/`] : [`${root}/`, `${snapshot[1]}/blobs/`];
   }
 
   async list(): Promise<readonly FolderEntry[]> {
     const entries: FolderEntry[] = [];
+    this.#unnameable = [];
     if (this.#only === null) await this.#collect("", entries);
     else {
       for (const name of [this.#only, ...COMPANIONS]) {
-        const entry = await this.#entry(name, name === this.#only).catch(() => null);
+        const entry = await this.#entry(name, true);
         if (entry !== null) entries.push(entry);
+        else this.#refuseLostConfig(name);
       }
     }
     const sidecars = new Set(entries.map(({ path }) => path));
     const withDigests = entries.map((entry) => ({ ...entry, sha256: entry.sha256 ?? this.#sidecar(entry, sidecars) }));
     return withDigests.sort((a, b) => a.path < b.path ? -1 : 1);
+  }
+
+  get unnameable(): readonly string[] {
+    return this.#unnameable;
   }
 
   locate(path: string): string {
@@ -65,10 +73,15 @@ export class FileFolder implements Folder {
     }
     for (const { name, isDirectory } of children) {
       if (name.startsWith(".")) continue;
+      if (name.includes("\uFFFD") && !await this.#isThere(folder + name)) {
+        this.#unnameable.push(folder + name);
+        continue;
+      }
       if (isDirectory) await this.#collect(`${folder}${name}/`, entries);
       else {
         const entry = await this.#entry(folder + name, false);
         if (entry !== null) entries.push(entry);
+        else if (folder === "") this.#refuseLostConfig(name);
       }
       if (entries.length > MAX_FILES) {
         throw new EtherError("unsupported_format", `holds more than ${MAX_FILES} files`, { file: this.name });
@@ -76,7 +89,36 @@ export class FileFolder implements Folder {
     }
   }
 
-  /** A regular file; null for anything else, and for a link that leads out, unless the user named that very file. */
+  /** A name that is no UTF-8 comes with U+FFFD in the place of its bytes, and then names nothing. */
+  async #isThere(path: string): Promise<boolean> {
+    try {
+      await Deno.lstat(this.locate(path));
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw ioError(error, `${this.name}/${path}`);
+    }
+  }
+
+  /** Without its config a quantised or tied model would pass for a plain one: a link that is not followed is said. */
+  #refuseLostConfig(name: string): void {
+    if (!COMPANIONS.includes(name)) return;
+    try {
+      if (!Deno.lstatSync(this.locate(name)).isSymlink) return;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      throw ioError(error, `${this.name}/${name}`);
+    }
+    throw new EtherError("not_found", "is a link to nothing, or to what lies outside of the folder", {
+      file: `${this.name}/${name}`,
+      hint: "copy the file itself into the folder",
+    });
+  }
+
+  /**
+   * A regular file; null for anything else, and for a link that leads out, unless the user named that very file, or one
+   * that it goes with.
+   */
   async #entry(path: string, named: boolean): Promise<FolderEntry | null> {
     let real: string;
     let info: Deno.FileInfo;

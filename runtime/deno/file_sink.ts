@@ -1,17 +1,16 @@
-import { closeSync, openSync, writeSync } from "node:fs";
 import type { ByteSink } from "../io/sink.ts";
 import { ioError } from "./io_error.ts";
 
 /** An existing file of this machine, written at any place. */
 export class FileSink implements ByteSink {
   readonly #path: string;
-  readonly #descriptor: number;
+  readonly #file: Deno.FsFile;
 
   /** @throws {EtherError} `io_error` */
   constructor(path: string) {
     this.#path = path;
     try {
-      this.#descriptor = openSync(path, "r+");
+      this.#file = Deno.openSync(path, { write: true });
     } catch (error) {
       throw ioError(error, path);
     }
@@ -20,7 +19,8 @@ export class FileSink implements ByteSink {
   write(offset: number, bytes: Uint8Array<ArrayBufferLike>): void {
     try {
       for (let done = 0; done < bytes.byteLength;) {
-        done += writeSync(this.#descriptor, bytes, done, bytes.byteLength - done, offset + done);
+        this.#file.seekSync(offset + done, Deno.SeekMode.Start);
+        done += this.#file.writeSync(bytes.subarray(done));
       }
     } catch (error) {
       throw ioError(error, this.#path);
@@ -28,6 +28,6 @@ export class FileSink implements ByteSink {
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    this.#file.close();
   }
 }

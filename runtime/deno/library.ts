@@ -77,7 +77,7 @@ export async function prepareApply(request: FileApplyRequest): Promise<PreparedA
 
 /** The undoing of a merge of files of this machine. */
 export interface FileUnmergeRequest extends Omit<FileMergeRequest, "undo" | "exact" | "receipt"> {
-  /** The receipt of the merge: then the base comes back to the bit. @default up to one rounding */
+  /** The receipt of the merge: then the base comes back to the bit. @default up to what roundings became */
   readonly receipt?: string | undefined;
 }
 

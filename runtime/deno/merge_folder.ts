@@ -1,4 +1,5 @@
 /** A whole merge on this machine: from paths to a merged folder in its place. */
+import { resolve } from "node:path";
 import { EtherError } from "../error.ts";
 import { TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
 import { type MergeOptions, type MergeReport, runMerge } from "../execute/run_merge.ts";
@@ -10,9 +11,12 @@ import { readFrom } from "../receipts/undo_files.ts";
 import { startDigest } from "./digest.ts";
 import { openFileSource } from "./file_source.ts";
 import { OutputFolder } from "./output_folder.ts";
+import type { Places } from "./places.ts";
+import { isWithin, realPathOf } from "./real_path.ts";
 import { ReceiptFile } from "./receipt_file.ts";
 import { defaultWorkerCount, startRunners } from "./runners.ts";
 import type { ThreadStock } from "./thread_stock.ts";
+import { MAX_WORKERS } from "./worker_limit.ts";
 
 /** Files of this machine. */
 export const fileStorage: Storage = { openSource: openFileSource, startDigest };
@@ -29,6 +33,8 @@ export interface MergeToFolderOptions extends MergeOptions {
   readonly onNotice?: ((message: string) => void) | undefined;
   /** Threads that were started ahead; the caller closes what is left of them. @default none */
   readonly threads?: ThreadStock | undefined;
+  /** Files elsewhere that the plan reads. @default none */
+  readonly places?: Places | undefined;
   /** What messages call the output. @default its path */
   readonly name?: string | undefined;
   /** Where the receipt of a plan that has one goes. @default nowhere */
@@ -49,11 +55,7 @@ export async function mergeToFolder(
   const { maxMemory, signal } = options;
   const workers = usefulWorkers(options.workers ?? defaultWorkerCount(), plan);
   const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
-  const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
-  for (const { locator } of plan.baseFiles) {
-    if (!locator.startsWith(`${absolute}/`)) continue;
-    throw new EtherError("usage", "the output holds the base", { file: options.name ?? path, hint: "name another" });
-  }
+  checkApart(plan, path, options.name ?? path);
   const output = await OutputFolder.start(path, options);
   let receipt: ReceiptFile | null = null;
   let runners: Runner[] = [];
@@ -63,9 +65,9 @@ export async function mergeToFolder(
     }
     const undo = readFrom(plan.receipt?.undoFiles ?? [], (file) => output.locate(file));
     const assignment = { files: [...plan.files, ...undo], output: output.root, tileByteLength };
-    runners = startRunners(workers, assignment, signal, options.threads);
+    runners = startRunners(workers, assignment, signal, options.threads, options.places);
     const report = await runMerge(plan, output, {
-      ...{ ...options, ...fileStorage, startDigest, runners, tileByteLength },
+      ...{ ...options, ...options.places?.storage ?? fileStorage, startDigest, runners, tileByteLength },
       receiptSink: receipt ?? undefined,
     });
     signal?.throwIfAborted();
@@ -84,10 +86,24 @@ export async function mergeToFolder(
   }
 }
 
+/** O that is, holds or lies in what is read would be written over it. @throws {EtherError} `usage` */
+function checkApart({ baseFiles, inputs = [] }: MergePlan, path: string, name: string): void {
+  const output = realPathOf(resolve(path));
+  for (const locator of new Set([...inputs, ...baseFiles.map(({ locator }) => locator)])) {
+    // What is elsewhere is apart.
+    if (!locator.startsWith("/")) continue;
+    const input = realPathOf(locator);
+    if (!isWithin(input, output) && !isWithin(output, input)) continue;
+    const relation = input === output ? "is" : isWithin(input, output) ? "holds" : "lies in";
+    throw new EtherError("usage", `the output ${relation} what is read: ${input}`, {
+      file: name,
+      hint: "name another",
+    });
+  }
+}
+
 /** Workers that a small merge gets at most; a larger one gets as many as it has shares. */
 const SMALL_MERGE_WORKERS = 4;
-/** More threads than any machine has cores for; each takes its own memory. */
-const MAX_WORKERS = 256;
 
 /** As many workers as were asked for and find something to do. @throws {EtherError} `usage` */
 export function usefulWorkers(asked: number, plan: MergePlan): number {

@@ -1,9 +1,10 @@
 /**
  * The output of a merge: written beside its place, synced, and renamed into it when it is complete.
  *
- * Beside `O` lie, while it is written: `O.partial`, the folder that becomes O; `O.lock`, whose advisory lock dies with
- * its process; and for a moment, when an older output is replaced, `O.replaced`. While that one has its manifest it is
- * complete, and may come back; once its manifest has another name it is being removed, which the next run goes on with.
+ * Beside `O` lie, while it is written: `O.partial`, the folder that becomes O; `O.ether-lock`, whose advisory lock dies
+ * with its process; and for a moment, when an older output is replaced, `O.replaced`. While that one has its manifest it
+ * is complete, and may come back; once its manifest has another name it is being removed, which the next run goes on
+ * with. Whatever else has one of these names is the user's, and is refused.
  */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { resolve } from "node:path";
@@ -13,17 +14,16 @@ import type { ByteSink } from "../io/sink.ts";
 import { MANIFEST_FILE } from "../plans/manifest.ts";
 import { FileSink } from "./file_sink.ts";
 import { ioError } from "./io_error.ts";
-import { OutputLock } from "./output_lock.ts";
+import { LOCK_SUFFIX, OutputLock } from "./output_lock.ts";
 import { makeParents, parentIsNoFolder, parentOf, removeParents } from "./parents.ts";
+import { makePartial, PARTIAL_SUFFIX, placePartial, removePartial } from "./partial_folder.ts";
 
-const PARTIAL = ".partial";
-const LOCK = ".lock";
 const REPLACED = ".replaced";
 /** What the manifest is called in a replaced output that is being removed. It goes last. */
 const REMOVED_MANIFEST = `${MANIFEST_FILE}.removed`;
 
 /** What is written and cleared beside an output: its name with each of these. */
-export const BESIDE_OUTPUT: readonly string[] = [PARTIAL, LOCK, REPLACED];
+export const BESIDE_OUTPUT: readonly string[] = [PARTIAL_SUFFIX, LOCK_SUFFIX, REPLACED];
 
 /** How an output is made. */
 export interface OutputFolderOptions {
@@ -52,7 +52,7 @@ export class OutputFolder implements MergeOutput {
     options: OutputFolderOptions,
   ) {
     this.#path = path;
-    this.#partial = path + PARTIAL;
+    this.#partial = path + PARTIAL_SUFFIX;
     this.#name = name;
     this.#lock = lock;
     this.#madeParents = madeParents;
@@ -71,13 +71,14 @@ export class OutputFolder implements MergeOutput {
     const madeParents = makeParents(path, name);
     let lock: OutputLock | null = null;
     try {
-      lock = await OutputLock.take(path + LOCK, name);
+      lock = await OutputLock.take(path, name);
       const output = new OutputFolder(path, name, lock, madeParents, options);
       await output.#recover();
       await checkOutputPlace(path, name, options.force ?? false);
       await output.#checkReplaceable();
-      await output.#clearPartial();
-      await Deno.mkdir(output.#partial);
+      if (await makePartial(path, name)) {
+        output.#onNotice(`removed ${name}${PARTIAL_SUFFIX}, which an interrupted run left`);
+      }
       return output;
     } catch (error) {
       lock?.release();
@@ -127,7 +128,7 @@ export class OutputFolder implements MergeOutput {
       const old = await exists(this.#path);
       if (old) await Deno.rename(this.#path, replaced);
       try {
-        await Deno.rename(this.#partial, this.#path);
+        await placePartial(this.#path);
       } catch (error) {
         if (old) await Deno.rename(replaced, this.#path);
         throw error;
@@ -144,9 +145,9 @@ export class OutputFolder implements MergeOutput {
   /** Removes what was written. */
   async discard(): Promise<void> {
     try {
-      await Deno.remove(this.#partial, { recursive: true });
+      await removePartial(this.#path);
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw ioError(error, this.#partial);
+      throw ioError(error, this.#partial);
     } finally {
       this.#lock.release();
       removeParents(this.#madeParents);
@@ -214,12 +215,6 @@ export class OutputFolder implements MergeOutput {
       file: this.#name + REPLACED,
       hint,
     });
-  }
-
-  async #clearPartial(): Promise<void> {
-    if (!await exists(this.#partial)) return;
-    this.#onNotice(`removed ${this.#name}.partial, which an interrupted run left`);
-    await Deno.remove(this.#partial, { recursive: true });
   }
 }
 

@@ -1,26 +1,28 @@
 /**
  * The receipt of a merge: written beside its place, synced, and renamed into it when the merge is complete.
  *
- * Beside `R` lie, while it is written: `R.partial`, `R.lock`, and for a moment, when an older receipt is replaced,
- * `R.replaced`.
+ * Beside `R` lie, while it is written: `R.ether-partial`, `R.ether-lock`, and for a moment, when an older receipt is
+ * replaced, `R.ether-replaced`. What has one of these names and is not what it says is the user's, and is refused.
  */
 import { resolve } from "node:path";
 import { EtherError } from "../error.ts";
+import { baseNameOf } from "../io/folder.ts";
 import type { ByteSink } from "../io/sink.ts";
 import { isReceipt } from "../receipts/receipt.ts";
 import { readHeader } from "../safetensors/read.ts";
 import { FileSink } from "./file_sink.ts";
 import { FileSource } from "./file_source.ts";
 import { ioError } from "./io_error.ts";
-import { OutputLock } from "./output_lock.ts";
+import { LOCK_SUFFIX, OutputLock } from "./output_lock.ts";
 import { makeParents, removeParents } from "./parents.ts";
 
-const PARTIAL = ".partial";
-const LOCK = ".lock";
-const REPLACED = ".replaced";
+const PARTIAL = ".ether-partial";
+const REPLACED = ".ether-replaced";
+/** How an unfinished receipt begins. The header, which is longer, goes over it when all else is written. */
+const MARK = new TextEncoder().encode("ether-edge: unfinished receipt\n");
 
 /** What is written and cleared beside a receipt: its name with each of these. */
-export const BESIDE_RECEIPT: readonly string[] = [PARTIAL, LOCK, REPLACED];
+export const BESIDE_RECEIPT: readonly string[] = [PARTIAL, LOCK_SUFFIX, REPLACED];
 
 /** A receipt that is being written. Ends with {@link commit} and then {@link finish}, or with {@link discard}. */
 export class ReceiptFile implements ByteSink {
@@ -52,13 +54,15 @@ export class ReceiptFile implements ByteSink {
     const madeParents = makeParents(path, name);
     let lock: OutputLock | null = null;
     try {
-      lock = await OutputLock.take(path + LOCK, name);
+      lock = await OutputLock.take(path, name);
       const receipt = new ReceiptFile(path, name, lock, madeParents);
+      await refuseForeign(path + REPLACED, name, holdsReceipt);
       // A crash while an older receipt was replaced left one of the two in its place, or the older one aside.
-      if (!await exists(path) && await holdsReceipt(path + REPLACED)) await Deno.rename(path + REPLACED, path);
+      if (!await exists(path) && await exists(path + REPLACED)) await Deno.rename(path + REPLACED, path);
       await checkReceiptPlace(path, name, force);
-      using made = await Deno.open(path + PARTIAL, { write: true, create: true, truncate: true });
-      void made;
+      await refuseForeign(path + PARTIAL, name, isUnfinished);
+      await removeIfThere(path + PARTIAL);
+      await Deno.writeFile(path + PARTIAL, MARK, { createNew: true });
       receipt.#sink = new FileSink(path + PARTIAL);
       return receipt;
     } catch (error) {
@@ -133,6 +137,27 @@ export async function checkReceiptPlace(path: string, name: string, force: boole
   if (await holdsReceipt(path)) return;
   const hint = "--force replaces only a receipt; name another file";
   throw new EtherError("exists", "the file exists and is no receipt", { file: name, hint });
+}
+
+/** @throws {EtherError} `exists` where something has a name of ours and is not `ours` */
+async function refuseForeign(path: string, name: string, ours: (path: string) => Promise<boolean>): Promise<void> {
+  if (!await exists(path) || await ours(path)) return;
+  const hint = "no merge left it: move it away, or name another receipt";
+  throw new EtherError("exists", `${baseNameOf(path)} is in the way`, { file: name, hint });
+}
+
+/** What a stopped run left: empty, begun, or complete but for its rename. */
+async function isUnfinished(path: string): Promise<boolean> {
+  const { isFile, size } = await Deno.lstat(path);
+  if (!isFile) return false;
+  const begin = new Uint8Array(Math.min(size, MARK.byteLength));
+  const source = new FileSource(path);
+  try {
+    source.read(0, begin);
+  } finally {
+    source.close();
+  }
+  return begin.every((byte, i) => byte === MARK[i]) || await holdsReceipt(path);
 }
 
 async function holdsReceipt(path: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import type { Engine } from "../execute/engine.ts";
 import type { Assignment, OnBytes, Runner, Task, TaskResult } from "../execute/task.ts";
 import { EventLoopTurn } from "./event_loop_turn.ts";
 import { fileEngine } from "./file_engine.ts";
+import type { Places } from "./places.ts";
 import { ThreadStock } from "./thread_stock.ts";
 import { WorkerRunner } from "./worker_runner.ts";
 
@@ -23,9 +24,10 @@ export function startRunners(
   assignment: Assignment,
   signal?: AbortSignal,
   stock: ThreadStock = new ThreadStock(0),
+  places?: Places,
 ): Runner[] {
-  const threads = Array.from({ length: count - 1 }, () => new WorkerRunner(stock.take(), assignment, signal));
-  return [new InlineRunner(assignment, signal), ...threads];
+  const threads = Array.from({ length: count - 1 }, () => new WorkerRunner(stock.take(), assignment, signal, places));
+  return [new InlineRunner(assignment, signal, places), ...threads];
 }
 
 /** How long this thread works before it looks at signals and at what the other threads say. */
@@ -37,8 +39,8 @@ class InlineRunner implements Runner {
   readonly #turn = new EventLoopTurn();
   #lastTurn = performance.now();
 
-  constructor(assignment: Assignment, signal: AbortSignal | undefined) {
-    this.#engine = fileEngine(assignment, signal);
+  constructor(assignment: Assignment, signal: AbortSignal | undefined, places: Places | undefined) {
+    this.#engine = fileEngine(assignment, signal, places?.openSource);
   }
 
   async run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {

@@ -12,11 +12,11 @@ const scope = self as unknown as {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
   postMessage(reply: WorkerReply, transfer?: ArrayBuffer[]): void;
 };
-let engine: Engine | null = null;
+let engine: Promise<Engine> | null = null;
 
 scope.onmessage = async ({ data }) => {
   if (data.kind === "assignment") {
-    engine = fileEngine(data.assignment);
+    engine = makeEngine(data);
     return;
   }
   let unreported = 0;
@@ -25,7 +25,7 @@ scope.onmessage = async ({ data }) => {
     unreported = 0;
   };
   try {
-    const result = await engine!.run(data.task, (count) => {
+    const result = await (await engine!).run(data.task, (count) => {
       unreported += count;
       if (unreported >= REPORT_BYTES) report();
     });
@@ -38,6 +38,16 @@ scope.onmessage = async ({ data }) => {
     if ("sketches" in data.task) { for (const { sketch } of data.task.sketches) freeArray(sketch); }
   }
 };
+
+/** What reads files elsewhere is loaded only where there are some. */
+async function makeEngine(
+  { assignment, remote }: Extract<WorkerRequest, { kind: "assignment" }>,
+): Promise<Engine> {
+  if (remote === undefined) return fileEngine(assignment);
+  const { Places } = await import("./places.ts");
+  const onRetry = (message: string) => scope.postMessage({ kind: "notice", message });
+  return fileEngine(assignment, undefined, new Places({ ...remote, onRetry }).openSource);
+}
 
 function describeError(error: unknown): Extract<WorkerReply, { kind: "error" }>["error"] {
   if (error instanceof EtherError) return { ...error.toJSON(), stack: error.stack } as never;

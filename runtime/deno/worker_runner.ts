@@ -1,6 +1,7 @@
 /** A worker thread as a {@link Runner}. */
 import { EtherError } from "../error.ts";
 import type { Assignment, OnBytes, Runner, Task, TaskResult } from "../execute/task.ts";
+import type { Places } from "./places.ts";
 import type { WorkerError, WorkerReply, WorkerRequest } from "./worker_protocol.ts";
 
 /** Runs tasks in a thread of its own. Stopping it in the middle of one is safe: its output is not complete anyway. */
@@ -9,10 +10,14 @@ export class WorkerRunner implements Runner {
   #settle: { resolve(result: TaskResult): void; reject(error: unknown): void } | null = null;
   #onBytes: OnBytes = () => {};
   readonly #signal: AbortSignal | undefined;
+  readonly #onNotice: ((message: string) => void) | undefined;
   readonly #abort = () => this.#fail(this.#signal!.reason);
 
-  /** @param worker  a thread that runs `worker.ts`, and is the runner's from here on */
-  constructor(worker: Worker, assignment: Assignment, signal?: AbortSignal) {
+  /**
+   * @param worker  a thread that runs `worker.ts`, and is the runner's from here on
+   * @param places  files elsewhere that it may have to read
+   */
+  constructor(worker: Worker, assignment: Assignment, signal?: AbortSignal, places?: Places) {
     this.#worker = worker;
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => this.#receive(data);
     this.#worker.onerror = (event) => {
@@ -21,7 +26,8 @@ export class WorkerRunner implements Runner {
     };
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort);
-    this.#send({ kind: "assignment", assignment });
+    this.#onNotice = places?.onRetry;
+    this.#send({ kind: "assignment", assignment, remote: places?.threadStart() });
   }
 
   run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {
@@ -44,6 +50,7 @@ export class WorkerRunner implements Runner {
 
   #receive(reply: WorkerReply): void {
     if (reply.kind === "bytes") this.#report(reply.count);
+    else if (reply.kind === "notice") this.#onNotice?.(reply.message);
     else if (reply.kind === "error") this.#fail(toError(reply.error));
     else {
       this.#settle?.resolve(reply.result);

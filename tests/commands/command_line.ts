@@ -33,10 +33,13 @@ export interface Running {
 /** The process behind `deno task <command> ...args`, without the task runner. */
 export function start(args: readonly string[], { cwd, env = {} }: Surroundings = {}): Running {
   const tasks: Readonly<Record<string, unknown>> = denoJson.tasks;
-  const task = (tasks[args[0] ?? ""] ?? denoJson.tasks.merge) as { command: string };
-  const flags = task.command.split(" ").filter((word) => word.startsWith("--"));
+  const named = tasks[args[0] ?? ""] as { command: string } | undefined;
+  const words = (named ?? denoJson.tasks.merge).command.split(" ");
+  const flags = words.filter((word) => word.startsWith("--"));
+  // A task may be a command with more rights, under a name of its own.
+  const command = named === undefined ? args.slice(0, 1) : words.slice(words.indexOf("cli.ts") + 1);
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, `${REPOSITORY}cli.ts`, ...args],
+    args: ["run", ...flags, `${REPOSITORY}cli.ts`, ...command, ...args.slice(1)],
     cwd: cwd ?? (Deno.mkdirSync(empty ??= newPath("empty"), { recursive: true }), empty),
     env: { NO_COLOR: "1", ...env },
     stdin: "null",

@@ -56,6 +56,27 @@ Deno.test("convert and merge take --config where no lit_config.json is near", as
   assertRefused(await convert(checkpoint, newPath("a"), "--config", "nowhere.json"), 1, "not_found");
 });
 
+Deno.test("inspect takes --config, for a checkpoint alone; one of training's steps is named where a folder has no other", async () => {
+  const { base, checkpoint, litConfig } = makeOfficial({ ...LLAMA, family: "gptNeox" });
+  const elsewhere = makeFolder({ "mine.json": Deno.readTextFileSync(litConfig) });
+  Deno.removeSync(litConfig);
+  assertRefused(await run(["inspect", checkpoint]), 1, /^error: not_found: .*no lit_config\.json .*--config/);
+  for (const more of [[], ["--base", base]]) {
+    assertDone(await run(["inspect", checkpoint, "--config", `${elsewhere}/mine.json`, ...more]));
+  }
+  const config = ["--config", `${elsewhere}/mine.json`];
+  for (const path of [makeAdapter(), base]) {
+    assertRefused(await run(["inspect", path, ...config]), 2, /^error: usage: .*--config: /);
+  }
+  const steps = checkpoint.replace(/[^/]*$/, "");
+  Deno.renameSync(checkpoint, `${steps}/iter-000200-ckpt.pth`);
+  Deno.copyFileSync(`${steps}/iter-000200-ckpt.pth`, `${steps}/iter-1000-ckpt.pth`);
+  assertRefused(await run(mergeArgs(base, steps, newPath("o"))), 1, /iter-1000-ckpt\.pth .*name that file itself/);
+  assertRefused(await convert(steps, newPath("o")), 1, /unsupported_format: .*such as iter-1000-ckpt\.pth/);
+  assertRefused(await run(["inspect", steps]), 1, /unsupported_format: .*iter-\d+-ckpt\.pth; .*the file itself/);
+  assertDone(await run(mergeArgs(base, `${steps}/iter-1000-ckpt.pth`, newPath("o"), ...config)));
+});
+
 Deno.test("convert with a tied base says that a merge needs --untie, and converts", async () => {
   const { base, checkpoint } = makeOfficial({ ...LLAMA, family: "gemma", targets: "qh" });
   const output = newPath("adapter");
@@ -89,6 +110,35 @@ Deno.test("convert: an output that is there is refused; --force replaces an adap
   assertEquals(Deno.readTextFileSync(`${output}/notes.txt`), "mine");
   assertDone(await convert(checkpoint, makeFolder({}), "--force"));
   assertEquals([...Deno.readDirSync(`${output}/..`)].map(({ name }) => name), ["adapter"]);
+});
+
+Deno.test("convert: what lies beside the output and no convert left is refused and stays", async () => {
+  const { checkpoint } = makeOfficial(LLAMA);
+  for (const suffix of ["partial", "ether-replaced"]) {
+    const output = newPath("cv");
+    Deno.mkdirSync(`${output}.${suffix}`);
+    addFiles(`${output}.${suffix}`, { "thesis.tex": "years of work" });
+    for (const more of [[], ["--force"]]) {
+      const line = new RegExp(`^error: exists: .*cv: cv.${suffix} is in the way`);
+      assertRefused(await convert(checkpoint, output, ...more), 1, line);
+    }
+    assertEquals(listFiles(output.replace(/\/cv$/, "")), [`cv.${suffix}/thesis.tex`]);
+  }
+});
+
+Deno.test("convert: what an interrupted run left is cleared, and an older adapter set aside comes back", async () => {
+  const { checkpoint } = makeOfficial(LLAMA);
+  const output = newPath("cv");
+  for (const suffix of ["partial", "ether-replaced"]) Deno.mkdirSync(`${output}.${suffix}`);
+  addFiles(`${output}.partial`, { ".ether-partial": "", "adapter_model.safetensors": "half" });
+  addFiles(`${output}.ether-replaced`, { "adapter_config.json": "{}" });
+  assertRefused(await convert(checkpoint, output), 1, /^error: exists: .*the output exists/);
+  assertEquals(listFiles(output), ["adapter_config.json"]);
+  // A crash after the new one was in its place.
+  Deno.mkdirSync(`${output}.ether-replaced`);
+  addFiles(`${output}.ether-replaced`, { "adapter_config.json": "{}" });
+  assertDone(await convert(checkpoint, output, "--force"));
+  assertEquals(listFiles(output.replace(/\/cv$/, "")), TWO_FILES.map((file) => `cv/${file}`));
 });
 
 Deno.test("convert: an output that is, holds or lies in an input is refused", async () => {

@@ -187,3 +187,26 @@ Deno.test("a merged folder is a base again; its manifest does not come along", a
     Deno.readTextFileSync(`${output}/ether-merge.json`),
   );
 });
+
+Deno.test("a file in a subfolder of a Hub cache's snapshot is checked with its config: a quantised one is refused", async () => {
+  const files = { "model.safetensors": tensorFile(BASE_TENSORS), "config.json": { quantization_config: { bits: 8 } } };
+  const blobs = makeFolder(files, "blobs");
+  const snapshot = blobs.replace(/blobs$/, "snapshots/main/sub");
+  Deno.mkdirSync(snapshot, { recursive: true });
+  for (const name of Object.keys(files)) Deno.symlinkSync(`../../../blobs/${name}`, `${snapshot}/${name}`);
+  for (const path of [snapshot, `${snapshot}/model.safetensors`]) {
+    assertRefused(await run(mergeArgs(path, adapter, newPath())), 1, "unsupported_dtype");
+  }
+});
+
+Deno.test("a file or folder whose name is no UTF-8 stays behind, with a warning", async () => {
+  const base = makeBase({ "caf\u00e9.json": "{}" });
+  // Names are bytes, which only a shell can write.
+  const script = 'echo {} > "$(printf "caf\\351.json")"; mkdir "$(printf "d\\351")"; echo > "$(printf "d\\351/x")"';
+  assertEquals((await new Deno.Command("sh", { args: ["-c", script], cwd: base }).output()).code, 0);
+  const { output, stderr } = await merged(base);
+  assertEquals(listFiles(output), ["caf\u00e9.json", "config.json", "ether-merge.json", "model.safetensors"]);
+  for (const name of ["caf\uFFFD.json", "d\uFFFD"]) {
+    assertStringIncludes(stderr, `${name} stays behind: its name is no UTF-8`);
+  }
+});

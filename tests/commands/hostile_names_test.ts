@@ -87,5 +87,9 @@ Deno.test("an index or a header with hostile names is refused in one line", asyn
 
 Deno.test("a path that the user names comes back in one line", async () => {
   const outcome = await run(["inspect", "a\nb\u202ec"]);
-  assertRefused(outcome, 1, /^error: not_found: a\\u000ab\\u202ec: no such file or folder$/);
+  assertRefused(
+    outcome,
+    1,
+    /^error: not_found: a\\u000ab\\u202ec: no such file or folder; check the path: \/[^;]* has no "a\\nb\\u202ec"$/,
+  );
 });

@@ -118,8 +118,8 @@ Deno.test("a folder that happens to be named like the output's .replaced is not 
 Deno.test("a leftover .partial is removed, and said so; a lock file that nobody holds is no lock", async () => {
   const output = newPath("out");
   Deno.mkdirSync(`${output}.partial`);
-  addFiles(`${output}.partial`, { "model.safetensors": "half" });
-  Deno.writeTextFileSync(`${output}.lock`, "");
+  addFiles(`${output}.partial`, { ".ether-partial": "", "model.safetensors": "half" });
+  Deno.writeTextFileSync(`${output}.ether-lock`, "");
   const outcome = await run(mergeArgs(base, adapter, output));
   assertDone(outcome);
   assertStringIncludes(outcome.stderr, `removed ${output}.partial, which an interrupted run left`);
@@ -129,9 +129,45 @@ Deno.test("a leftover .partial is removed, and said so; a lock file that nobody 
 Deno.test("a lock that a process holds is locked; its .partial and its lock stay", async () => {
   const output = newPath("out");
   Deno.mkdirSync(`${output}.partial`);
-  using file = Deno.openSync(`${output}.lock`, { create: true, write: true });
+  using file = Deno.openSync(`${output}.ether-lock`, { create: true, write: true });
   file.lockSync(true);
   const outcome = await run(mergeArgs(base, adapter, output, "--force"));
   assertRefused(outcome, 1, /^error: locked: .*out: another process writes this output; wait for it/);
-  assertEquals(neighbours(output), ["out.lock", "out.partial"]);
+  assertEquals(neighbours(output), ["out.ether-lock", "out.partial"]);
+});
+
+const FOREIGN: readonly (readonly [name: string, make: (path: string) => void])[] = [
+  ["out.ether-lock", (path) => Deno.writeTextFileSync(path, '{"version":"5"}')],
+  ["out.ether-lock", (path) => Deno.mkdirSync(path)],
+  ["out.ether-lock", (path) => Deno.symlinkSync("elsewhere", path)],
+  ["out.partial", (path) => Deno.writeTextFileSync(path, "years of work")],
+  ["out.partial", (path) => {
+    Deno.mkdirSync(path);
+    addFiles(path, { "ether-merge.json": "{}", "thesis.tex": "years of work" });
+  }],
+];
+
+for (const [name, make] of FOREIGN) {
+  Deno.test(`what is named ${name} and no merge left is refused and stays`, async () => {
+    const output = newPath("out");
+    const path = output.replace(/[^/]*$/, name);
+    make(path);
+    const before = Deno.lstatSync(path);
+    const inside = before.isDirectory ? listFiles(path) : null;
+    const line = new RegExp(`^error: exists: .*out: ${name} is in the way`);
+    assertRefused(await run(mergeArgs(base, adapter, output, "--force")), 1, line);
+    const after = Deno.lstatSync(path);
+    assertEquals([after.ino, after.size, neighbours(output)], [before.ino, before.size, [name]]);
+    if (inside !== null) assertEquals(listFiles(path), inside);
+  });
+}
+
+Deno.test("lock files of package managers beside the output stay as they are", async () => {
+  const output = newPath("deno");
+  for (const content of ["{}", ""]) {
+    Deno.writeTextFileSync(`${output}.lock`, content);
+    assertDone(await run(mergeArgs(base, adapter, output, "--force")));
+    assertEquals(Deno.readTextFileSync(`${output}.lock`), content);
+  }
+  assertEquals(listFiles(output), MERGED);
 });

@@ -74,6 +74,25 @@ Deno.test("what the user does not have is not_found, named as they named it", as
   assertEquals([...Deno.readDirSync(cwd)].length, 2);
 });
 
+Deno.test("not_found has a hint: the nearest name beside it, else where there is none of that name", async () => {
+  const cwd = makeWorkspace();
+  const cases = [
+    [["inspect", "bass"], `the nearest name in ${cwd} is "base"`],
+    [["inspect", "./adaptor/x/y"], `the nearest name in ${cwd} is "adapter"`],
+    [["inspect", "base/confg.json"], `the nearest name in ${cwd}/base is "config.json"`],
+    [["inspect", "zzzzzzzzzzzzzzzz"], `check the path: ${cwd} has no "zzzzzzzzzzzzzzzz"`],
+    [["inspect", "base/config.json/x"], `${cwd}/base/config.json is a file`],
+    [mergeArgs("base", "adaptor", "out"), `the nearest name in ${cwd} is "adapter"`],
+    [mergeArgs("missing", "adapter", "out"), `check the path: ${cwd} has no "missing"`],
+  ] as const;
+  for (const [args, hint] of cases) {
+    const { lastLine } = await run(args, { cwd });
+    assertEquals(lastLine.split("no such file or folder; ")[1], hint);
+  }
+  // Another hint, and what is there, are left alone.
+  assertStringIncludes((await run(["verify", "base"], { cwd })).lastLine, "verify takes a folder that merge wrote");
+});
+
 /** Outputs that would be read while they are written; the workspace has links to base and adapter. */
 const APART: readonly (readonly [name: string, output: string, message: string])[] = [
   ["the base itself", "base", "is the base"],
@@ -103,7 +122,7 @@ for (const [name, output, message] of APART) {
   });
 }
 
-for (const suffix of ["partial", "replaced", "lock"]) {
+for (const suffix of ["partial", "replaced", "ether-lock"]) {
   Deno.test(`an output whose .${suffix} would be the base is refused: that name is cleared while merging`, async () => {
     const cwd = makeWorkspace();
     Deno.renameSync(`${cwd}/base`, `${cwd}/out.${suffix}`);

@@ -71,7 +71,7 @@ Deno.test("merge --receipt, unmerge --receipt: every file of the base comes back
   assertDone(outcome);
   assertStringIncludes(outcome.stdout, "equal to the base to the bit");
   assertStringIncludes(outcome.stdout, "\n0 of 523 elements (0.00 %) differ");
-  assertEquals(outcome.stderr.includes("one rounding"), false);
+  assertEquals(outcome.stderr.includes("up to the roundings"), false);
   assertSameFiles(out, base);
 });
 
@@ -136,7 +136,9 @@ Deno.test("merge --receipt: a place that is taken, and one within an input or th
   assert(Deno.statSync(older).size !== Deno.statSync(shared.receipt).size, "of another merge");
   assertEquals(namesBeside(older), ["older"]);
   const output = newPath("out");
-  for (const receipt of [`${base}/r`, `${adapter}/r`, output, `${output}/r`, `${output}.partial`, `${output}.lock`]) {
+  for (
+    const receipt of [`${base}/r`, `${adapter}/r`, output, `${output}/r`, `${output}.partial`, `${output}.ether-lock`]
+  ) {
     const outcome = await run(mergeArgs(base, adapter, output, `--receipt=${receipt}`));
     assertRefused(
       outcome,
@@ -149,13 +151,35 @@ Deno.test("merge --receipt: a place that is taken, and one within an input or th
 Deno.test("merge --receipt: an interrupted run's pieces are no obstacle, and an older receipt set aside comes back", async () => {
   const output = newPath("out");
   const receipt = `${output}.receipt.safetensors`;
-  Deno.writeTextFileSync(`${receipt}.partial`, "half");
-  Deno.writeTextFileSync(`${receipt}.lock`, "");
-  Deno.copyFileSync(shared.receipt, `${receipt}.replaced`);
+  Deno.writeTextFileSync(`${receipt}.ether-partial`, "ether-edge: unfinished receipt\nhalf");
+  Deno.writeTextFileSync(`${receipt}.ether-lock`, "");
+  Deno.copyFileSync(shared.receipt, `${receipt}.ether-replaced`);
   assertRefused(await run(mergeArgs(base, adapter, output, "--receipt")), 1, /^error: exists: .*the receipt exists/);
   assertEquals(Deno.readFileSync(receipt), Deno.readFileSync(shared.receipt));
   assertDone(await run(mergeArgs(base, adapter, output, ...CHAIN, "--receipt", "--force")));
   assertEquals(namesBeside(output), ["out", "out.receipt.safetensors"]);
+});
+
+for (const suffix of ["ether-partial", "ether-replaced", "ether-lock"]) {
+  Deno.test(`merge --receipt: a file of the user's named .${suffix} is refused and stays`, async () => {
+    const receipt = newPath("r");
+    Deno.writeTextFileSync(`${receipt}.${suffix}`, "years of work");
+    for (const more of [[], ["--force"]]) {
+      const outcome = await run(mergeArgs(base, adapter, newPath("out"), `--receipt=${receipt}`, ...more));
+      assertRefused(outcome, 1, new RegExp(`^error: exists: .*r: r.${suffix} is in the way`));
+    }
+    assertEquals(Deno.readTextFileSync(`${receipt}.${suffix}`), "years of work");
+    assertEquals(namesBeside(receipt), [`r.${suffix}`]);
+  });
+}
+
+Deno.test("merge --receipt: files named as other programs name theirs stay", async () => {
+  const receipt = newPath("r.safetensors");
+  for (const suffix of ["partial", "lock", "replaced"]) Deno.writeTextFileSync(`${receipt}.${suffix}`, "work");
+  assertDone(await run(mergeArgs(base, adapter, newPath("out"), `--receipt=${receipt}`)));
+  for (const suffix of ["partial", "lock", "replaced"]) {
+    assertEquals(Deno.readTextFileSync(`${receipt}.${suffix}`), "work");
+  }
 });
 
 const MISMATCHES: readonly (readonly [name: string, args: (out: string) => Promise<string[]>, line: RegExp])[] = [

@@ -17,10 +17,35 @@ Deno.test("merge --json prints one document that describes the output", async ()
   assertEquals(JSON.parse(Deno.readTextFileSync(manifest)).version, 1);
 });
 
+Deno.test("merge --json counts the tensors that are only cast, planned and written", async () => {
+  for (const more of [["--dry-run"], []]) {
+    const { stdout } = await run(mergeArgs(base, adapter, newPath(), "--json", "--dtype", "f32", ...more));
+    const { transformed, copied, cast } = JSON.parse(stdout);
+    // Of seven: one transformed, one of integers and one norm of F32 copied.
+    assertEquals([Array.isArray(transformed) ? transformed.length : transformed, copied, cast], [1, 2, 4]);
+  }
+});
+
+Deno.test("--dry-run --receipt names the receipt, and writes none", async () => {
+  const output = newPath("out");
+  const text = await run(mergeArgs(base, adapter, output, "--dry-run", "--receipt"));
+  assertDone(text);
+  assertStringIncludes(text.stdout, `\nreceipt    ${output}.receipt.safetensors`);
+  const { stdout } = await run(mergeArgs(base, adapter, output, "--dry-run", "--receipt=r", "--json"));
+  assertEquals(JSON.parse(stdout).receipt, { path: "r" });
+  assertEquals([...Deno.readDirSync(output.replace(/\/out$/, ""))], []);
+});
+
 Deno.test("merge says what it did on stdout, and nothing on stderr with -q", async () => {
   const { code, stdout, stderr } = await run(mergeArgs(base, adapter, newPath("out"), "-q"));
   assertEquals([code, stderr], [0, ""]);
   assertMatch(stdout, /^merged 1 of 7 tensors of .*base into .*out\n[\d.]+ [kM]?B in [\d.]+ s, .*\/s\n$/);
+});
+
+Deno.test("merge --verify says that the output was read again, and without it does not", async () => {
+  const { stdout } = await run(mergeArgs(base, adapter, newPath("out"), "--verify"));
+  assertMatch(stdout, /\/s, verified\n$/);
+  assertEquals((await run(mergeArgs(base, adapter, newPath("out")))).stdout.includes("verified"), false);
 });
 
 Deno.test("-v says with how many workers and how much memory", async () => {

@@ -42,7 +42,10 @@ Deno.test("unmerge: adapters in the order of the merge are undone, and nothing e
   const output = newPath("out");
   const outcome = await run(unmergeArgs(await merged(...CHAIN), first, output, ...CHAIN, "--original", base));
   assertDone(outcome);
-  assertMatch(outcome.stderr, /equals the base up to one rounding of each element/);
+  assertMatch(
+    outcome.stderr,
+    /equals the base up to the roundings of merge and unmerge, which .* up to \d[\d.]+ times; a rec/,
+  );
   assertMatch(outcome.stdout, /^unmerged 1 of 7 tensors of .*\n.*\n\d+ of 523 elements \([\d.]+ %\) differ from .*\n$/);
   assertEquals(listFiles(output), ["config.json", "ether-merge.json", "model.safetensors"]);
   const [before, after] = [targetOf(base), targetOf(output)];
@@ -144,6 +147,15 @@ Deno.test("unmerge: a merge without an inverse is refused with the tensor and th
     1,
     /^error: singular: .* would enlarge rounding errors in model\..* 250 times; at most 100 times is allowed without a/,
   );
+});
+
+Deno.test("unmerge says how much it enlarges roundings: the condition of what is undone, where it is no trifle", async () => {
+  const near = await run(unmergeArgs(await merged("--strength", "0.51"), first, newPath("o"), "--strength", "0.51"));
+  assertDone(near);
+  assertMatch(near.stderr, /enlarges up to 50\.0 times; a receipt \(merge --receipt\) gives it back to the bit$/m);
+  const plain = await run(unmergeArgs(await merged(), first, newPath("o")));
+  assertDone(plain);
+  assertMatch(plain.stderr, /up to the roundings of merge and unmerge; a receipt/);
 });
 
 Deno.test("unmerge of a single file: one shard of its name", async () => {

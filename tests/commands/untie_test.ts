@@ -165,3 +165,23 @@ Deno.test("a change of a tied embedding is a warning: the output head changes wi
   assertDone(untied);
   assertEquals(/output head too/.test(untied.stderr), false);
 });
+
+Deno.test("a change of an embedding that the config ties to a stored head is tied_head; --untie keeps the head", async () => {
+  const adapter = makeAdapter({}, {
+    "base_model.model.model.embed_tokens.ether_u_in": { dtype: "F32", shape: [2, 4] },
+  });
+  const base = makeOneFile(BASE_TENSORS, { tie_word_embeddings: true });
+  assertRefused(
+    await run(mergeArgs(base, adapter, newPath())),
+    1,
+    /^error: tied_head: .*model\.embed_tokens\.weight: .*lm_head\.weight.* stored too.*; --untie sets/,
+  );
+  const output = newPath("out");
+  assertDone(await run(mergeArgs(base, adapter, output, "--untie")));
+  assertEquals(json(`${output}/config.json`), { tie_word_embeddings: false });
+  const [before, after] = [base, output].map((folder) => readTensorFile(`${folder}/model.safetensors`));
+  const name = "model.embed_tokens.weight";
+  assertEquals((await after!).get("lm_head.weight"), (await before!).get("lm_head.weight"));
+  assertEquals((await before!).get(name)!.bytes.join() === (await after!).get(name)!.bytes.join(), false);
+  assertDone(await run(mergeArgs(makeOneFile(BASE_TENSORS, { tie_word_embeddings: false }), adapter, newPath())));
+});

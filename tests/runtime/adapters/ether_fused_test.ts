@@ -51,6 +51,27 @@ Deno.test("fused_qkv: the whole matrix may be adapted as one", async () => {
   assertEquals(await transformed({ base: BASE, config: fused(GQA), adapter }), ["attn.qkv.weight ether:in"]);
 });
 
+Deno.test("fused_qkv: other heads than the base's config says are refused, though they make up the same rows", async () => {
+  const wide = { "attn.qkv.weight": [24, 8] };
+  const base = { model_type: "gpt_neox", hidden_size: 8, num_attention_heads: 2 };
+  const heads = { n_head: 4, n_query_groups: 4, head_size: 2 };
+  const pair = (fields: object, baseConfig = base) => ({
+    ...{ base: wide, baseConfig, config: fused(fields), adapter: part("q") },
+  });
+  const error = await refusal(pair(heads));
+  assertEquals(error.code, "bad_config");
+  assertMatch(error.message, /says 4 heads of 2 in 4 groups, the config\.json of .*base 2 heads of 4 in 2 groups/);
+  const other = await refusal(pair({ ...heads, n_query_groups: 1, n_head: 10, order: "concat" }));
+  assertEquals(other.code, "bad_config");
+  // Where all q come first, a head's size moves nothing.
+  assertEquals(await rowsOf(pair({ ...heads, order: "concat" })), ["ether:q:in 0+8"]);
+  assertEquals((await rowsOf(pair({ n_head: 2, n_query_groups: 2, head_size: 4 }))).length, 1);
+  // Heads that do not make up the rows say nothing of them.
+  assertEquals((await rowsOf(pair(heads, { ...base, num_attention_heads: 8, hidden_size: 16 }))).length, 1);
+  const grouped = { ...base, model_type: "internlm2", num_key_value_heads: 1, head_dim: 6 };
+  assertEquals((await rowsOf(pair({ n_head: 2, n_query_groups: 1, head_size: 6 }, grouped))).length, 1);
+});
+
 const REFUSED: Readonly<Record<string, readonly [pair: Pair, code: ErrorCode, names: RegExp]>> = {
   "heads that do not make up the rows": [
     { base: { "attn.qkv.weight": [12, 8] }, config: fused(GQA), adapter: part("q") },
@@ -93,6 +114,27 @@ Deno.test("fused_qkv and variant_overrides: a key that means no module is a warn
   assertEquals(warnings.map((warning) => warning.replace(/^.*json: /, "")), [
     "variant_overrides: no module matches gone",
     "fused_qkv: no module matches nowhere",
+  ]);
+});
+
+Deno.test("fan_in_fan_out on a square matrix of a model type without Conv1D is a warning", async () => {
+  const pair = (baseConfig: Record<string, unknown>) => ({
+    ...{ base: { "q_proj.weight": [8, 8], "k_proj.weight": [8, 8] }, baseConfig, config: { fan_in_fan_out: true } },
+    adapter: { "q_proj.ether_u_in": [2, 4], "k_proj.ether_u_in": [2, 4] },
+  });
+  const { warnings } = await plan(pair({ model_type: "llama" }));
+  assertEquals(warnings.length, 1);
+  assertMatch(warnings[0]!, /fan_in_fan_out takes [qk]_proj\.weight and 1 more for stored \[in, out\]/);
+  for (const config of [{ model_type: "gpt2" }, {}]) assertEquals((await plan(pair(config))).warnings, []);
+  const alone = { base: { "wte.weight": [8, 8] }, adapter: { "wte.ether_u_in": [2, 4] } };
+  const kept = { ...alone, baseConfig: { model_type: "llama" }, config: { fan_in_fan_out: true } };
+  assertEquals((await plan(kept)).warnings, []);
+});
+
+Deno.test("modules_to_save without a tensor of it is a warning", async () => {
+  const { warnings } = await plan({ config: { modules_to_save: ["classifier", "m"] } });
+  assertEquals(warnings.map((warning) => warning.replace(/^.*json: /, "")), [
+    "modules_to_save names classifier, but the adapter has no tensor of it: the base's stays",
   ]);
 });
 

@@ -147,7 +147,12 @@ Deno.test("linear: the bias is added after H̃, in each dtype, and refused in an
     assertEquals(await biased.linear(MODULE, x), y.map((value, i) => value + bias[i % 600]!));
     withBias(599);
     await using wrong = await applyProblem(built);
-    assertEquals(await codeOf(() => wrong.linear(MODULE, x)), "bad_shape");
+    const error = await assertRejects(
+      () => wrong.linear(MODULE, x),
+      EtherError,
+      `${MODULE}.bias has shape [599], not [600]`,
+    );
+    assertEquals(error.code, "bad_shape");
   }
 });
 

@@ -39,6 +39,11 @@ for (const [name, [paths, sets]] of Object.entries(SETS)) {
 const NONE: readonly (readonly [paths: readonly string[], told: RegExp])[] = [
   [["pytorch_model.bin"], /only pytorch_model\.bin; convert it with .*safe_serialization=True/],
   [["model-q4.gguf"], /only model-q4\.gguf; load it with transformers'.*gguf_file/],
+  [["rust_model.ot"], /only rust_model\.ot; export/],
+  [
+    ["iter-000100-ckpt.pth"],
+    /only iter-000100-ckpt\.pth; an official ETHER checkpoint goes with --adapter, as the file/,
+  ],
   [["tf_model.h5"], /only tf_model\.h5; .*from_tf/],
   [["model.onnx"], /only model\.onnx; export/],
   [["weights.safetensors"], /no model\.safetensors and no .*index\.json; to use weights\.safetensors, name that file/],
@@ -81,6 +86,8 @@ const ROLES: Readonly<Record<ReturnType<typeof fileRole>, readonly string[]>> = 
       "x.onnx_data",
       "x.onnx.data",
       "x.h5",
+      "rust_model.ot",
+      "x.nemo",
     ],
     ...["x.msgpack", "x.tflite", "x.npz", "other.safetensors", "original/params.json", "a/original/x.txt"],
     ...["pytorch_model.bin.index.json", "model.safetensors.index.fp16.json", "flax_model.msgpack.index.json"],

@@ -41,6 +41,27 @@ Deno.test("openPlace follows a link that the user named, wherever it leads; its 
   assertEquals([file, (await place.list()).map(({ path }) => path)], ["x.safetensors", ["x.safetensors"]]);
 });
 
+Deno.test("openPlace of one file follows its configs' links, as it does the file's", async () => {
+  const target = makeFolder({ "real.bin": "12345", "config.json": '{"x":1}' });
+  const folder = makeFolder({});
+  Deno.symlinkSync(`${target}/real.bin`, `${folder}/x.safetensors`);
+  Deno.symlinkSync(`${target}/config.json`, `${folder}/config.json`);
+  const { folder: place } = await openPlace(`${folder}/x.safetensors`);
+  assertEquals((await place.list()).map(({ path, size }) => [path, size]), [["config.json", 7], ["x.safetensors", 5]]);
+});
+
+Deno.test("a config that is a link to nothing, or of a folder to the outside, is refused and not passed over", async () => {
+  const dangling = makeFolder({ "x.safetensors": "1" });
+  Deno.symlinkSync("nowhere", `${dangling}/config.json`);
+  const outer = makeFolder({ "x.safetensors": "1" });
+  Deno.symlinkSync(`${makeFolder({ "config.json": "{}" })}/config.json`, `${outer}/config.json`);
+  for (const path of [`${dangling}/x.safetensors`, dangling, outer]) {
+    const { folder } = await openPlace(path);
+    const error = await assertRejects(() => folder.list(), EtherError);
+    assertEquals([error.code, error.file], ["not_found", `${folder.name}/config.json`]);
+  }
+});
+
 Deno.test("openPlace of a Hub cache's repository is the snapshot of refs/main, if there is one", async () => {
   const commit = "a".repeat(40);
   const root = makeFolder({ "refs/main": `${commit}\n`, [`snapshots/${commit}/config.json`]: "{}" }, "models--o--n");
@@ -60,6 +81,22 @@ Deno.test("a blob's name is a file's SHA-256 only in a Hub cache's blobs", async
     ["weights", digest],
     ["x", undefined],
   ]);
+});
+
+Deno.test("a subfolder of a Hub cache's snapshot has its files and its config in the blobs too", async () => {
+  const digest = "b".repeat(64);
+  const cache = makeFolder({ [`blobs/${digest}`]: "x", "snapshots/main/x": "", "snapshots/main/unet/deep/x": "" });
+  for (const [depth, folder] of [["../../..", "unet"], ["../../../..", "unet/deep"]]) {
+    for (const name of ["model.safetensors", "config.json"]) {
+      Deno.symlinkSync(`${depth}/blobs/${digest}`, `${cache}/snapshots/main/${folder}/${name}`);
+    }
+  }
+  const unet = `${cache}/snapshots/main/unet`;
+  assertEquals(await pathsOf(unet), [
+    ...["config.json", "deep/config.json", "deep/model.safetensors", "deep/x", "model.safetensors"],
+  ]);
+  assertEquals(await pathsOf(`${unet}/deep`), ["config.json", "model.safetensors", "x"]);
+  assertEquals(await pathsOf(`${unet}/deep/model.safetensors`), ["config.json", "model.safetensors"]);
 });
 
 Deno.test("a sidecar counts only while it is newer than its file and reads as sha256sum's", async () => {

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { EtherError, fileStorage, mergeTo, mergeToFolder, prepareMerge } from "../../../mod.ts";
+import type { Progress } from "../../../runtime/execute/progress.ts";
 import { usefulWorkers } from "../../../runtime/deno/merge_folder.ts";
+import { addFiles, listFiles, makeAdapter, makeBase, makeFolder } from "../../commands/made_files.ts";
 
 const LLAMA = new URL("../../../fixtures/llama/", import.meta.url).pathname;
 
@@ -19,6 +21,29 @@ Deno.test("mergeToFolder: an onProgress that throws ends the merge, and leaves n
     assertEquals([...Deno.readDirSync(folder)], []);
     await Deno.remove(folder);
   }
+});
+
+Deno.test("mergeToFolder with verify: a file that changes before it is read again is verify_failed, and nothing is left", async () => {
+  const { plan } = await prepare();
+  const folder = await Deno.makeTempDir();
+  const { path, size } = plan.files[0]!;
+  for (const verify of [true, false]) {
+    let changed = false;
+    const onProgress = ({ phase, doneBytes, totalBytes }: Progress) => {
+      if (phase !== "merge" || doneBytes < totalBytes || changed) return;
+      using file = Deno.openSync(`${folder}/out.partial/${path}`, { read: true, write: true });
+      const last = new Uint8Array(1);
+      file.seekSync(size - 1, Deno.SeekMode.Start);
+      file.readSync(last);
+      file.seekSync(size - 1, Deno.SeekMode.Start);
+      changed = file.writeSync(last.map((byte) => byte ^ 1)) === 1;
+    };
+    const merging = mergeToFolder(plan, `${folder}/out`, { workers: 1, verify, onProgress });
+    if (!verify) await merging;
+    else assertEquals((await assertRejects(() => merging, EtherError)).code, "verify_failed");
+    assertEquals([changed, [...Deno.readDirSync(folder)].length], [true, verify ? 0 : 1]);
+  }
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("mergeTo: a sync that fails while others are computed is the caller's error", async () => {
@@ -64,4 +89,32 @@ Deno.test("mergeToFolder: a manifest tells the same of a base with a sidecar and
   await mergeToFolder(planned, `${folder}/asked`, { sha256: true });
   assert(manifest("asked").includes(`sha256:${"0".repeat(64)}`));
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("mergeToFolder: an output that is, holds or lies in base or adapter is usage, by any path, and deletes nothing", async () => {
+  const manifest = { "ether-merge.json": "{}" };
+  const base = makeBase(manifest);
+  const around = base.replace(/\/base$/, "");
+  const adapter = `${around}/out/adapter`;
+  Deno.mkdirSync(`${around}/out`);
+  Deno.renameSync(makeAdapter(), adapter);
+  for (const folder of [around, `${around}/out`, adapter]) addFiles(folder, manifest);
+  const links = makeFolder({});
+  Deno.symlinkSync(base, `${links}/base`);
+  Deno.symlinkSync(around, `${links}/around`);
+  const before = listFiles(around);
+  const holding = [base, around, adapter, `${around}/out`, `${links}/around/base`, `${links}/around/out/../base`];
+  const within = [`${base}/new`, `${adapter}/new`, `${links}/base/new`];
+  const files = [`${base}/model.safetensors`, `${adapter}/adapter_model.safetensors`] as const;
+  const asked = [[base, adapter, [...holding, ...within]], [`${links}/base`, adapter, holding], [...files, holding]];
+  for (const [model, path, outputs] of asked as [string, string, string[]][]) {
+    const { plan } = await prepareMerge({ base: model, adapters: [{ path }] });
+    for (const output of outputs) {
+      const error = await assertRejects(() => mergeToFolder(plan, output, { force: true }), EtherError);
+      assertEquals(error.code, "usage", output);
+    }
+  }
+  assertEquals(listFiles(around), before);
+  const { plan } = await prepareMerge({ base, adapters: [{ path: adapter }] });
+  await mergeToFolder(plan, `${around}/beside`);
 });

@@ -20,7 +20,7 @@ Deno.test("OutputFolder is not there until it is committed, and alone when it is
   const path = newPath("out");
   const output = await OutputFolder.start(path);
   await write(output, "sub/deep/a.txt", "hello");
-  assertEquals(neighbours(path), ["out.lock", "out.partial"]);
+  assertEquals(neighbours(path), ["out.ether-lock", "out.partial"]);
   await output.commit();
   assertEquals([neighbours(path), listFiles(path)], [["out"], ["sub/deep/a.txt"]]);
   assertEquals(Deno.readTextFileSync(`${path}/sub/deep/a.txt`), "hello");
@@ -41,7 +41,10 @@ Deno.test("OutputFolder.discard removes what was written and the parents that we
   await write(first, "x", "x");
   const second = await OutputFolder.start(`${root}/a/second`);
   await first.discard();
-  assertEquals([...Deno.readDirSync(`${root}/a`)].map(({ name }) => name).sort(), ["second.lock", "second.partial"]);
+  assertEquals([...Deno.readDirSync(`${root}/a`)].map(({ name }) => name).sort(), [
+    "second.ether-lock",
+    "second.partial",
+  ]);
   await second.discard();
   // `a` was made for the first, which left it to the second; that one did not make it.
   assertEquals([...Deno.readDirSync(root)].map(({ name }) => name), ["a"]);
@@ -52,7 +55,7 @@ Deno.test("OutputFolder: a second one at the same place is locked until the firs
   const path = newPath("out");
   const first = await OutputFolder.start(path);
   assertEquals((await assertRejects(() => OutputFolder.start(path), EtherError)).code, "locked");
-  assertEquals(neighbours(path), ["out.lock", "out.partial"]);
+  assertEquals(neighbours(path), ["out.ether-lock", "out.partial"]);
   await first.discard();
   const second = await OutputFolder.start(path);
   await second.commit();

@@ -127,6 +127,14 @@ const patch = (bytes: Uint8Array, at: number, ...values: number[]) => {
 const GADGET = `cos\nsystem\n(${"X"}\u0002\0\0\0idtR`;
 const END = good().length - 22;
 
+/** The data of one entry is another entry, which the directory has too. */
+function nested(): Uint8Array<ArrayBuffer> {
+  const headerLength = 30 + "a/inner".length;
+  const inner = { name: "a/inner", bytes: EIGHT };
+  const data = zipOf([inner]).slice(0, headerLength + EIGHT.length);
+  return zipOf([{ name: "a/outer", bytes: data }, { ...inner, headerOffset: headerLength }]);
+}
+
 /** Each is refused as `bad_pickle`, for the reason given. */
 const HOSTILE: readonly (readonly [what: string, file: Uint8Array, reason: RegExp])[] = [
   // Archives.
@@ -156,6 +164,7 @@ const HOSTILE: readonly (readonly [what: string, file: Uint8Array, reason: RegEx
   ["a local header behind the end", storage({ headerOffset: 1e6 }), /lies behind the data's end/],
   ["a local header where none is", storage({ headerOffset: 3 }), /another local header|overlaps/],
   ["an entry over another", storage({ headerOffset: 0, localName: "a/data.pkl" }), /overlaps|another local header/],
+  ["an entry within another, with a local header of its own", nested(), /"a\/inner" overlaps the one before it/],
   ["another local name", storage({ localName: "a/data/1" }), /another local header/],
   [
     "a name that is no UTF-8",
