@@ -1,9 +1,10 @@
 /**
  * `deno task test [paths or flags of deno test]`: every test that needs nothing but this repository,
- * and every example of the documents and of mod.ts.
+ * every example of the documents and of mod.ts, and those with the packages of other clients (`deno task test:clients`).
  *
  * The last line is `N passed, N failed`, with `, N skipped` where some were.
  */
+import { countClientTests } from "./test_clients.ts";
 
 /** What the tests need: temporary files, servers on this machine, and the command line as a process of its own. */
 const PERMISSIONS = [
@@ -22,6 +23,12 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
+/** How a run ended. */
+export interface TestRun {
+  readonly code: number;
+  readonly counts: TestCounts;
+}
+
 /**
  * Runs `deno test`, shows what it prints as it comes, and ends with the counts.
  *
@@ -30,6 +37,16 @@ export interface TestCounts {
  * @returns the exit code
  */
 export async function runTests(args: readonly string[], environment: Record<string, string> = {}): Promise<number> {
+  const { code, counts } = await countTests(args, environment);
+  console.log(countsLine(counts));
+  return code;
+}
+
+/** The same without the last line. */
+export async function countTests(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<TestRun> {
   const isTerminal = Deno.stdout.isTerminal();
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", ...PERMISSIONS, ...args],
@@ -49,8 +66,16 @@ export async function runTests(args: readonly string[], environment: Record<stri
   const counts = parseCounts(output);
   // Anything else that ends a run with an error, such as a type error, is a failure too.
   const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
-  console.log(countsLine({ ...counts, failed }));
-  return failed > 0 && code === 0 ? 1 : code;
+  return { code: failed > 0 && code === 0 ? 1 : code, counts: { ...counts, failed } };
+}
+
+/** Several runs as one. */
+export function sumRuns(runs: readonly TestRun[]): TestRun {
+  const sum = (count: (counts: TestCounts) => number) => runs.reduce((total, { counts }) => total + count(counts), 0);
+  return {
+    code: runs.find(({ code }) => code !== 0)?.code ?? 0,
+    counts: { passed: sum((one) => one.passed), failed: sum((one) => one.failed), skipped: sum((one) => one.skipped) },
+  };
 }
 
 /** The line that ends a run. */
@@ -75,15 +100,19 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Everything in `tests` but the Python ones, which have a task of their own. */
+/** Everything in `tests` but those with packages of their own. */
 async function testFolders(): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir("tests"));
-  return entries.map(({ name }) => `tests/${name}`).filter((path) => path !== "tests/python").sort();
+  return entries.map(({ name }) => `tests/${name}`)
+    .filter((path) => path !== "tests/python" && path !== "tests/clients").sort();
 }
 
 if (import.meta.main) {
   // A path among the arguments takes the place of all tests; flags and their values are passed on.
   const named = await Promise.all(Deno.args.map(exists));
-  const paths = named.includes(true) ? [] : ["--doc", "mod.ts", "README.md", "docs", ...await testFolders()];
-  Deno.exit(await runTests([...paths, ...Deno.args]));
+  if (named.includes(true)) Deno.exit(await runTests(Deno.args));
+  const own = await countTests(["--doc", "mod.ts", "README.md", "docs", ...await testFolders(), ...Deno.args]);
+  const { code, counts } = sumRuns([own, await countClientTests(Deno.args)]);
+  console.log(countsLine(counts));
+  Deno.exit(code);
 }

@@ -3,37 +3,64 @@
  * reference safetensors library.
  *
  * Python's packages go into `.venv`, once for each version of `tests/python/requirements.txt`. Where they cannot be
- * had, every test is skipped, the reason is said, and that is no failure.
+ * had, every test that needs them is skipped, the reason is said, and that is no failure.
  */
-import { INTERPRETER_VARIABLE } from "../tests/python/python.ts";
+import { HUB_INTERPRETER_VARIABLE, INTERPRETER_VARIABLE } from "../tests/python/python.ts";
 import { runTests } from "./test.ts";
 
-const ENVIRONMENT = ".venv";
-const REQUIREMENTS = "tests/python/requirements.txt";
-const INTERPRETER = `${Deno.cwd()}/${ENVIRONMENT}/bin/python`;
+/** A Python environment that the tests use. */
+interface Environment {
+  readonly folder: string;
+  readonly requirements: string;
+  /** Imported once, to see that it can be. */
+  readonly modules: string;
+  /** The variable by which the tests find its interpreter. */
+  readonly variable: string;
+}
 
-/** Holds the digest of the requirements that `.venv` was made for; written last: half an environment has none. */
-const STAMP = `${ENVIRONMENT}/requirements.sha256`;
+/** The second lies in the first: made anew with it. */
+const ENVIRONMENTS: readonly Environment[] = [
+  {
+    folder: ".venv",
+    requirements: "tests/python/requirements.txt",
+    modules: "numpy, safetensors.torch, torch, transformers, huggingface_hub, hf_xet",
+    variable: INTERPRETER_VARIABLE,
+  },
+  {
+    folder: ".venv/hub-2",
+    requirements: "tests/python/requirements_hub_2.txt",
+    modules: "huggingface_hub, hf_xet",
+    variable: HUB_INTERPRETER_VARIABLE,
+  },
+];
 
-/** Why Python cannot be used; undefined if it can. */
-async function prepareEnvironment(): Promise<string | undefined> {
-  const digest = await sha256(await Deno.readFile(REQUIREMENTS));
-  if (await readStamp() === digest) return undefined;
+function interpreterOf({ folder }: Environment): string {
+  return `${Deno.cwd()}/${folder}/bin/python`;
+}
 
-  await Deno.remove(ENVIRONMENT, { recursive: true }).catch(() => {});
+/** Why an environment cannot be used; undefined if it can. */
+async function prepareEnvironment(environment: Environment): Promise<string | undefined> {
+  const { folder, requirements, modules } = environment;
+  // Holds the digest of the requirements that it was made for; written last: half an environment has none.
+  const stamp = `${folder}/requirements.sha256`;
+  const digest = await sha256(await Deno.readFile(requirements));
+  if (await Deno.readTextFile(stamp).catch(() => undefined) === digest) return undefined;
+
+  await Deno.remove(folder, { recursive: true }).catch(() => {});
   const python = Deno.env.get("PYTHON") ?? "python3";
-  console.error(`making ${ENVIRONMENT} with ${python} for ${REQUIREMENTS} (some minutes, once)`);
-  const problem = await run(python, ["-m", "venv", ENVIRONMENT]) ??
-    await run(INTERPRETER, [
+  const interpreter = interpreterOf(environment);
+  console.error(`making ${folder} with ${python} for ${requirements} (some minutes, once)`);
+  const problem = await run(python, ["-m", "venv", folder]) ??
+    await run(interpreter, [
       ..."-m pip install --quiet --no-input --disable-pip-version-check --retries 1 --only-binary :all:".split(" "),
       "--requirement",
-      REQUIREMENTS,
+      requirements,
     ]) ??
-    await run(INTERPRETER, ["-c", "import numpy, safetensors.torch, torch, transformers"]);
+    await run(interpreter, ["-c", `import ${modules}`]);
   if (problem === undefined) {
-    await Deno.writeTextFile(STAMP, digest);
+    await Deno.writeTextFile(stamp, digest);
   } else {
-    await Deno.remove(ENVIRONMENT, { recursive: true }).catch(() => {});
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
   }
   return problem;
 }
@@ -55,18 +82,17 @@ async function run(command: string, args: string[]): Promise<string | undefined>
   return `${command} ${args.slice(0, 3).join(" ")} failed:\n${reason}`;
 }
 
-async function readStamp(): Promise<string | undefined> {
-  return await Deno.readTextFile(STAMP).catch(() => undefined);
-}
-
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 if (import.meta.main) {
-  const problem = await prepareEnvironment();
-  const environment: Record<string, string> = problem === undefined ? { [INTERPRETER_VARIABLE]: INTERPRETER } : {};
-  if (problem !== undefined) console.log(`the Python tests are skipped: ${problem}`);
-  Deno.exit(await runTests(["tests/python", ...Deno.args], environment));
+  const variables: Record<string, string> = {};
+  for (const environment of ENVIRONMENTS) {
+    const problem = await prepareEnvironment(environment);
+    if (problem === undefined) variables[environment.variable] = interpreterOf(environment);
+    else console.log(`the tests of ${environment.requirements} are skipped: ${problem}`);
+  }
+  Deno.exit(await runTests(["tests/python", ...Deno.args], variables));
 }

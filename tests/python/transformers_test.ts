@@ -1,5 +1,5 @@
 /** A merged folder is a model like any other: transformers loads it as it does the base, and it predicts as it should. */
-import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { LLAMA, LLAMA_ADAPTERS, mergeFixture } from "../fixtures/merge_fixture.ts";
 import { pythonTest, runPython } from "./python.ts";
 
@@ -8,6 +8,7 @@ interface LoadedModel {
   unexpected: string[];
   mismatched: string[];
   parameters: Record<string, number[]>;
+  digest: string;
   sample: number[];
   tied: boolean;
   loss: number;
@@ -38,9 +39,10 @@ for (const adapter of LLAMA_ADAPTERS) {
   pythonTest(
     `transformers: the base merged with ${adapter} loads as the base does and predicts as expected`,
     async () => {
-      const { loss: baseLoss, ...likeBase } = await (base ??= load(`${LLAMA}/base`));
-      const { loss, ...loaded } = await load(await mergeFixture(adapter));
+      const { loss: baseLoss, digest: baseDigest, ...likeBase } = await (base ??= load(`${LLAMA}/base`));
+      const { loss, digest, ...loaded } = await load(await mergeFixture(adapter));
       assertEquals(loaded, likeBase);
+      assertNotEquals(digest, baseDigest);
       assertAlmostEquals(loss, expected[adapter].code_first_8, 0.002);
       assertEquals(loss < baseLoss, true);
     },

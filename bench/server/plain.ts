@@ -1,0 +1,34 @@
+/** The fastest way found to stream a file with `Deno.serve`: what a merged stream is held against. */
+
+/** Bytes of a chunk: faster than 64 KiB and than 1 MiB. */
+const CHUNK_BYTES = 256 << 10;
+
+const [path] = Deno.args;
+const { size } = Deno.statSync(path!);
+
+/** Answers every request with the file, or with the one range that it asks for. */
+function answer(request: Request): Response {
+  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.get("range") ?? "");
+  let offset = range === null ? 0 : Number(range[1]);
+  const end = range === null ? size : Number(range[2]) + 1;
+  const file = Deno.openSync(path!);
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull(controller) {
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, end - offset));
+      const count = file.readSync(chunk) ?? 0;
+      offset += count;
+      controller.enqueue(chunk.subarray(0, count));
+      if (offset < end) return;
+      controller.close();
+      file.close();
+    },
+    cancel: () => file.close(),
+  }, { highWaterMark: 0 });
+  return new Response(body, {
+    status: range === null ? 200 : 206,
+    headers: { "content-length": String(end - offset), "content-type": "application/octet-stream" },
+  });
+}
+
+Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: ({ port }) => console.error(`listening on ${port}`) }, answer);

@@ -1,0 +1,112 @@
+/** What is logged and counted of one request, also of the stream that answers it and ends long after its handler. */
+import type { Reservation } from "../access/budget.ts";
+
+/** How a body ended: all of it was taken, the client went away, or it broke. */
+export type Outcome = "done" | "cancelled" | "failed";
+
+/** How a stream is watched. */
+export interface StreamWatch {
+  /** Released when the stream ends, however it ends. */
+  readonly reservation?: Reservation | undefined;
+  /** The promised length: one byte more or less breaks the stream, and the client sees a broken connection. */
+  readonly byteLength?: number | undefined;
+  /** A client that takes nothing for so long is given up. @default two minutes */
+  readonly stallMilliseconds?: number | undefined;
+}
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const STALL_MILLISECONDS = 120_000;
+
+/** One request's. */
+export class RequestRecord {
+  /** The route's pattern, never its path: paths have names in them. */
+  route: string | null = null;
+  /** Bytes of the body so far. */
+  byteLength = 0;
+  #outcome: Outcome | null = null;
+  #streaming = false;
+  #onEnd: (() => void) | null = null;
+
+  /** True once {@link stream} was called: the request ends when the stream does. */
+  get streaming(): boolean {
+    return this.#streaming;
+  }
+
+  /** Null while it lasts. */
+  get outcome(): Outcome | null {
+    return this.#outcome;
+  }
+
+  /** Calls back once: when the stream has ended, or at once where there is none. */
+  whenEnded(onEnd: () => void): void {
+    if (this.#streaming && this.#outcome === null) this.#onEnd = onEnd;
+    else {
+      this.#outcome ??= "done";
+      onEnd();
+    }
+  }
+
+  /**
+   * The body of the answer, counted. Nothing is read before it is pulled.
+   *
+   * Only for a body that will be sent: one that is dropped unread keeps its reservation until it stalls.
+   */
+  stream(body: ReadableStream<Bytes>, watch: StreamWatch = {}): ReadableStream<Bytes> {
+    const { reservation, byteLength: promised, stallMilliseconds = STALL_MILLISECONDS } = watch;
+    this.#streaming = true;
+    let reader: ReadableStreamDefaultReader<Bytes> | null = null;
+    let stall: ReturnType<typeof setTimeout> | undefined;
+    const end = (outcome: Outcome) => {
+      clearTimeout(stall);
+      reservation?.release();
+      if (this.#outcome !== null) return;
+      this.#outcome = outcome;
+      this.#onEnd?.();
+    };
+    const cancel = (reason: unknown) => {
+      end("cancelled");
+      return reader === null ? body.cancel(reason) : reader.cancel(reason);
+    };
+    let controller!: ReadableStreamDefaultController<Bytes>;
+    const waitForPull = () => {
+      stall = setTimeout(() => {
+        const reason = new Error("the client takes nothing");
+        controller.error(reason);
+        cancel(reason).catch(() => {});
+      }, stallMilliseconds);
+    };
+    return new ReadableStream<Bytes>({
+      start(given) {
+        controller = given;
+        waitForPull();
+      },
+      pull: async () => {
+        clearTimeout(stall);
+        try {
+          reader ??= body.getReader();
+          const { done, value } = await reader.read();
+          if (this.#outcome !== null) return;
+          if (!done) this.byteLength += value.byteLength;
+          if (promised !== undefined && (done ? this.byteLength !== promised : this.byteLength > promised)) {
+            throw new Error(`a body of ${promised} bytes has ${this.byteLength}`);
+          }
+          if (done) {
+            end("done");
+            controller.close();
+          } else {
+            controller.enqueue(value);
+            waitForPull();
+          }
+        } catch (error) {
+          const wasEnded = this.#outcome !== null;
+          end("failed");
+          if (wasEnded) return;
+          reader?.cancel(error).catch(() => {});
+          throw error;
+        }
+      },
+      cancel,
+    }, { highWaterMark: 0 });
+  }
+}

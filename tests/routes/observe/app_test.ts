@@ -1,0 +1,53 @@
+import { assert, assertEquals } from "@std/assert";
+import { EtherError } from "../../../runtime/error.ts";
+import { testApp } from "../v1/test_app.ts";
+
+Deno.test("observe: ready means that every identity is known", async () => {
+  await using test = await testApp({ unstarted: true });
+  const before = await test.ask("/readyz");
+  assertEquals([before.status, before.headers.get("retry-after")], [503, "1"]);
+  await before.body?.cancel();
+  assertEquals(await (await test.ask("/healthz")).text(), "ok");
+  await test.routes.repositories.start();
+  const after = await test.ask("/readyz");
+  assertEquals([after.status, await after.json()], [200, { ready: true, models: 1, identified: 1, failed: 0 }]);
+});
+
+Deno.test("observe: a base that cannot be served is counted, and not named", async () => {
+  const failed = [{ id: "secret", error: new EtherError("bad_header", "x") }];
+  await using test = await testApp({ repositories: { state: { ready: true, models: 2, identified: 1, failed } } });
+  const text = await (await test.ask("/readyz")).text();
+  assertEquals([JSON.parse(text).failed, text.includes("secret")], [1, false]);
+});
+
+Deno.test("observe: metrics count requests, streams and bytes", async () => {
+  await using test = await testApp();
+  const path = "/v1/adapters/ether/files/adapter_config.json";
+  const { byteLength } = await (await test.ask(path)).bytes();
+  await (await test.ask(path)).body!.cancel();
+  await (await test.ask("/v1/nothing")).text();
+  const text = await (await test.ask("/metrics")).text();
+  const route = `route="/v1/adapters/:id/files/:path{.+}"`;
+  for (
+    const line of [
+      `ether_requests_total{method="GET",${route},status="200"} 2`,
+      `ether_requests_total{method="GET",route="unmatched",status="404"} 1`,
+      `ether_streams_total{${route},outcome="done"} 1`,
+      `ether_streams_total{${route},outcome="cancelled"} 1`,
+      `ether_streamed_bytes_total{${route}} ${byteLength}`,
+      "ether_budget_used_bytes 0",
+      `ether_budget_max_bytes ${128 * 1024 * 1024}`,
+      "ether_models 1",
+    ]
+  ) assert(text.includes(`${line}\n`), `${line}\n${text}`);
+});
+
+Deno.test("observe: an answer that a client is too many for is no error of the server's", async () => {
+  await using test = await testApp({ maxBytes: 1000 });
+  const held = test.routes.budget.reserve(1000);
+  const response = await test.ask("/v1/adapters/ether/files/adapter_config.json");
+  await response.body?.cancel();
+  held.release();
+  assertEquals([response.status, test.lines.map(({ level }) => level)], [503, ["info"]]);
+  assert((await (await test.ask("/metrics")).text()).includes("ether_budget_refused_total 1\n"));
+});

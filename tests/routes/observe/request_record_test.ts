@@ -1,0 +1,92 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ByteBudget } from "../../../routes/access/budget.ts";
+import { type Outcome, RequestRecord, type StreamWatch } from "../../../routes/observe/request_record.ts";
+
+/** A source of pieces that notes what is done with it. */
+function source(sizes: readonly number[], { failsAtEnd = false } = {}) {
+  const notes = { pulled: 0, cancelled: null as unknown };
+  const left = [...sizes];
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull(controller) {
+      notes.pulled++;
+      const size = left.shift();
+      if (size !== undefined) controller.enqueue(new Uint8Array(size));
+      else if (failsAtEnd) controller.error(new Error("the disk is gone"));
+      else controller.close();
+    },
+    cancel(reason) {
+      notes.cancelled = reason;
+    },
+  }, { highWaterMark: 0 });
+  return { stream, notes };
+}
+
+/** A record over a source, with one reservation, and each end that was reported. */
+function watched(sizes: readonly number[], watch: StreamWatch = {}, options = {}) {
+  const budget = new ByteBudget(100);
+  const { stream, notes } = source(sizes, options);
+  const record = new RequestRecord();
+  const body = record.stream(stream, { reservation: budget.reserve(60), ...watch });
+  const ends: (Outcome | null)[] = [];
+  record.whenEnded(() => ends.push(record.outcome));
+  return { budget, notes, record, body, ends };
+}
+
+Deno.test("record: a request without a stream has ended with its handler", () => {
+  const record = new RequestRecord();
+  const ends: unknown[] = [];
+  record.whenEnded(() => ends.push(record.outcome));
+  assertEquals(ends, ["done"]);
+});
+
+Deno.test("record: a stream that is taken whole ends once, and gives back what it held", async () => {
+  const { budget, record, body, ends } = watched([10, 20, 30], { byteLength: 60 });
+  assertEquals([budget.usedBytes, ends], [60, []]);
+  assertEquals((await new Response(body).bytes()).byteLength, 60);
+  assertEquals([budget.usedBytes, record.byteLength, ends], [0, 60, ["done"]]);
+});
+
+Deno.test("record: nothing is read before it is pulled, and one piece for each pull", async () => {
+  const { notes, body } = watched([1, 1, 1]);
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(notes.pulled, 0);
+  const reader = body.getReader();
+  await reader.read();
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(notes.pulled, 1);
+  await reader.cancel();
+});
+
+Deno.test("record: a client that goes away cancels the source, before the first byte and after it", async () => {
+  for (const reads of [0, 1]) {
+    const { budget, notes, body, ends } = watched([5, 5]);
+    const reader = body.getReader();
+    for (let i = 0; i < reads; i++) await reader.read();
+    await reader.cancel("gone");
+    assertEquals([budget.usedBytes, ends, notes.cancelled], [0, ["cancelled"], "gone"]);
+  }
+});
+
+Deno.test("record: an error of the source breaks the stream, and gives back what it held", async () => {
+  const { budget, body, ends } = watched([5], {}, { failsAtEnd: true });
+  await assertRejects(() => new Response(body).bytes(), Error, "the disk is gone");
+  assertEquals([budget.usedBytes, ends], [0, ["failed"]]);
+});
+
+Deno.test("record: a byte too many or too few breaks the stream", async () => {
+  for (const byteLength of [9, 11]) {
+    const { budget, body, ends } = watched([5, 5], { byteLength });
+    await assertRejects(() => new Response(body).bytes(), Error, `a body of ${byteLength} bytes has 10`);
+    assertEquals([budget.usedBytes, ends], [0, ["failed"]]);
+  }
+});
+
+Deno.test("record: a client that takes nothing any more is given up", async () => {
+  const { budget, notes, body, ends } = watched([5, 5], { stallMilliseconds: 5 });
+  const reader = body.getReader();
+  await reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assertEquals([budget.usedBytes, ends], [0, ["cancelled"]]);
+  assertEquals((notes.cancelled as Error).message, "the client takes nothing");
+  await assertRejects(() => reader.read(), Error, "takes nothing");
+});
