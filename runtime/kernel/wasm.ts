@@ -1,8 +1,9 @@
 /** The kernel in WASM SIMD: `assembly/`, one instance and one memory each. */
+import { EtherError } from "../error.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import { kernelBytes } from "./generated.ts";
 import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
 import { writeLanes } from "./lanes.ts";
+import { kernelModule } from "./module.ts";
 
 /** What the module exports; see `assembly/index.ts`. An i32 comes back signed. */
 export interface KernelExports {
@@ -24,13 +25,6 @@ const DTYPE = { F32: 0, BF16: 1, F16: 2 } as const satisfies Record<FloatDtype, 
 const PAGE_BYTES = 65536;
 const MAX_BYTES = 2 ** 32;
 
-let compiled: WebAssembly.Module | undefined;
-
-/** The compiled module, the same one each time; it can be posted to workers. */
-export function kernelModule(): WebAssembly.Module {
-  return compiled ??= new WebAssembly.Module(kernelBytes());
-}
-
 /** The kernel in WASM SIMD. */
 export class WasmKernel implements Kernel {
   readonly name = "wasm";
@@ -38,8 +32,12 @@ export class WasmKernel implements Kernel {
   /** The raw exports. */
   readonly exports: KernelExports;
 
-  /** @param module what to instantiate; one compilation serves many kernels */
-  constructor(module: WebAssembly.Module = kernelModule()) {
+  /**
+   * @param module  what to instantiate; one compilation serves many kernels. @default the isolate's one module
+   * @throws {EtherError} `unsupported_feature` where the host cannot run it
+   */
+  constructor(module: WebAssembly.Module | null = kernelModule()) {
+    if (module === null) throw new EtherError("unsupported_feature", "this host cannot run the WebAssembly kernel");
     this.exports = new WebAssembly.Instance(module, {}).exports as unknown as KernelExports;
     this.base = this.exports.base();
   }
