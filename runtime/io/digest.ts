@@ -16,7 +16,12 @@ export function toHex(bytes: Uint8Array): string {
   return hex;
 }
 
-/** SHA-256 of bytes that are in memory, in hex. */
+/** SHA-256 of bytes that are in memory. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+/** {@link sha256} in hex. */
 export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return toHex(await sha256(bytes));
 }

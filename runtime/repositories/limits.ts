@@ -14,8 +14,8 @@ export interface RepositoryLimits {
   readonly smallFileBytes: number;
   /** Recipes whose checks and plans are remembered. @default 64 */
   readonly repositories: number;
-  /** Commits of long recipes that are remembered. @default 10,000 */
-  readonly longCommits: number;
+  /** Commits whose recipes are remembered. @default 10,000 */
+  readonly commits: number;
   /** Kernels that compute at one time. @default 4 */
   readonly engines: number;
   /** Bytes of a kernel's memory that one tensor may take. @default 128 MiB */
@@ -34,7 +34,7 @@ export const DEFAULT_LIMITS: RepositoryLimits = {
   files: 10_000,
   smallFileBytes: 64 << 20,
   repositories: 64,
-  longCommits: 10_000,
+  commits: 10_000,
   engines: 4,
   engineBytes: 128 << 20,
   sketchBytes: 16 << 20,

@@ -6,7 +6,7 @@ import { SketchStore } from "../execute/sketch_store.ts";
 import { loadKernel } from "../kernel/load.ts";
 import type { MergePlan } from "../plans/plan.ts";
 import { prepareMerge, type Storage } from "../plans/prepare_merge.ts";
-import { type CommitAdapter, decodeCommit, encodeCommit, MAX_SELF_DESCRIBED } from "../recipes/commit.ts";
+import { type CommitAdapter, decodeCommit, encodeCommit } from "../recipes/commit.ts";
 import { checkLength, type Recipe, strengthOf } from "../recipes/recipe.ts";
 import type { AdapterCatalog, Visible, WholeRecord } from "./adapter_catalog.ts";
 import type { BaseRepository } from "./base_repository.ts";
@@ -36,8 +36,8 @@ export class RecipeCatalog {
   readonly #engines: EnginePool;
   readonly #sketches: SketchStore;
   readonly #planned: RecentMap<string, Promise<MergedRepository>>;
-  /** Recipes of commits that do not tell by themselves. */
-  readonly #longCommits: RecentMap<string, Recipe>;
+  /** Recipes of the commits that were issued here: long ones do not tell by themselves. */
+  readonly #commits: RecentMap<string, Recipe>;
 
   constructor(adapters: AdapterCatalog, snapshots: AdapterSnapshots, storage: Storage, limits: RepositoryLimits) {
     this.#adapters = adapters;
@@ -45,7 +45,7 @@ export class RecipeCatalog {
     this.#storage = storage;
     this.#limits = limits;
     this.#planned = new RecentMap(limits.repositories);
-    this.#longCommits = new RecentMap(limits.longCommits);
+    this.#commits = new RecentMap(limits.commits);
     this.#sketches = new SketchStore(limits.sketchBytes);
     this.#engines = new EnginePool({
       ...{ maxCount: limits.engines, maxKernelBytes: KEPT_KERNEL_BYTES },
@@ -73,12 +73,8 @@ export class RecipeCatalog {
     if (commit === base.commit) return base;
     const decoded = decodeCommit(commit);
     if (decoded === null || decoded.kind === "base") return null;
-    if (decoded.kind === "table") {
-      const recipe = this.#longCommits.get(`${base.identity} ${commit}`);
-      const found = recipe === undefined ? null : await this.find(base, recipe, visible);
-      // An adapter of that name may be another one by now.
-      return found?.commit === commit ? found : null;
-    }
+    const known = await this.#remembered(base, commit, visible);
+    if (known !== null || decoded.kind === "table") return known;
     const candidates: (readonly ResolvedPart[])[] = [];
     for (const { digestPrefix, tenThousandths } of decoded.parts) {
       const records = await this.#adapters.withPrefix(digestPrefix, visible);
@@ -93,6 +89,21 @@ export class RecipeCatalog {
       if (found === commit) return await this.#repository(base, parts);
     }
     return null;
+  }
+
+  /** What a commit was issued for here, where its adapters are still those: nobody has to look through all of them. */
+  async #remembered(base: BaseRepository, commit: string, visible: Visible): Promise<Repository | null> {
+    const recipe = this.#commits.get(`${base.identity} ${commit}`);
+    if (recipe === undefined) return null;
+    try {
+      const found = await this.find(base, recipe, visible);
+      // An adapter of that name may be another one by now.
+      return found?.commit === commit ? found : null;
+    } catch (error) {
+      // Another adapter may still fit, under another name.
+      if (error instanceof EtherError && !isPassing(error)) return null;
+      throw error;
+    }
   }
 
   /** The adapters that a recipe means; null where one is not there. @throws {EtherError} what is wrong with one */
@@ -124,9 +135,7 @@ export class RecipeCatalog {
       });
     }
     const repository = await planned;
-    if (parts.length > MAX_SELF_DESCRIBED) {
-      this.#longCommits.set(`${base.identity} ${repository.commit}`, recipeOf(parts));
-    }
+    this.#commits.set(`${base.identity} ${repository.commit}`, recipeOf(parts));
     return repository;
   }
 
