@@ -22,6 +22,8 @@ export interface ModelFolderOptions {
   readonly rescanMilliseconds?: number | undefined;
   /** Milliseconds for which a movable revision elsewhere is relied on. @default one minute */
   readonly refreshMilliseconds?: number | undefined;
+  /** Write digests that took time to compute beside the models, where that is allowed. @default true */
+  readonly keepDigests?: boolean | undefined;
 }
 
 /**
@@ -31,6 +33,7 @@ export interface ModelFolderOptions {
 export class ModelFolder implements ModelStore {
   readonly #remote: RemoteModels;
   readonly #rescan: number;
+  readonly #keepDigests: boolean;
   readonly #models: Look<ReadonlyMap<string, FoundModel>>;
   readonly #local = new Map<string, { readonly path: string; readonly model: Look<StoredModel> }>();
 
@@ -41,6 +44,7 @@ export class ModelFolder implements ModelStore {
       onNotice(`${id}: ${error instanceof EtherError ? error.toLine() : error}`);
     });
     this.#rescan = options.rescanMilliseconds ?? 1000;
+    this.#keepDigests = options.keepDigests ?? true;
     const scan = new ModelScan(path.replace(/(?<=.)\/$/, ""), onNotice);
     this.#models = new Look(async () => {
       const models = await scan.run();
@@ -60,7 +64,10 @@ export class ModelFolder implements ModelStore {
     if (found.kind === "reference") return await this.#referred(id, found);
     let local = this.#local.get(id);
     if (local?.path !== found.path) {
-      local = { path: found.path, model: new Look(() => storedFolder(id, found.path), this.#rescan) };
+      local = {
+        path: found.path,
+        model: new Look(() => storedFolder(id, found.path, this.#keepDigests), this.#rescan),
+      };
       this.#local.set(id, local);
     }
     return await local.model.get();
@@ -81,7 +88,7 @@ function refuseRemote(source: string): Promise<never> {
 }
 
 /** A folder of this machine as a model, by what its files are now. */
-async function storedFolder(id: string, path: string): Promise<StoredModel> {
+async function storedFolder(id: string, path: string, keepDigests: boolean): Promise<StoredModel> {
   const place: Place = await openPlace(path, id);
   const { folder } = place;
   const lines = [folder.locate("")];
@@ -100,6 +107,7 @@ async function storedFolder(id: string, path: string): Promise<StoredModel> {
     ...{ id, place, stamp: await sha256Hex(new TextEncoder().encode(lines.join("\n"))), local: true },
     lastModified: marks.size === 0 ? null : new Date(lastModified),
     async keepSha256(path: string, sha256: string): Promise<void> {
+      if (!keepDigests) return;
       const file = folder.locate(path);
       // Of another file than was looked at, the digest would be a lie that looks fresh.
       if (!mayWrite(`${file}.sha256`) || marks.get(path) === undefined || lookAt(file)?.mark !== marks.get(path)) {

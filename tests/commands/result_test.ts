@@ -96,9 +96,10 @@ Deno.test("an error with --json is one document on stdout and still the line on 
 
 Deno.test("demo --json is one document", async () => {
   const { code, stdout } = await run(["demo", "--json"]);
-  const { loss } = JSON.parse(stdout);
+  const { loss, range } = JSON.parse(stdout);
   assertEquals(code, 0);
   assert(loss.after < loss.before);
+  assertEquals(range.end - range.start, 65_536);
 });
 
 Deno.test("a reader that goes away is no error", async () => {
