@@ -41,7 +41,7 @@ Deno.test("a checkout whose path has a space finds INIT_CWD and its own fixtures
   const cwd = makeWorkspace();
   const checkout = newPath("check out é");
   Deno.mkdirSync(checkout);
-  for (const name of ["cli.ts", "deno.json", "deno.lock", "commands", "runtime", "fixtures", "testing"]) {
+  for (const name of ["cli.ts", "deno.json", "deno.lock", "commands", "routes", "runtime", "fixtures", "testing"]) {
     await new Deno.Command("cp", { args: ["-r", `${REPOSITORY}${name}`, checkout] }).output();
   }
   const deno = async (...args: string[]) => {
