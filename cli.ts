@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from "@commander-js/extra-typings";
 import denoJson from "./deno.json" with { type: "json" };
 import { writeOut } from "./commands/console.ts";
-import { collect, DTYPE_CHOICES, parseCount } from "./commands/flags.ts";
+import { BACKEND_CHOICES, collect, DTYPE_CHOICES, parseCount } from "./commands/flags.ts";
 import { reportError, runCommand } from "./commands/run_command.ts";
 import { EtherError } from "./runtime/error.ts";
 
@@ -46,7 +46,7 @@ function command(name: string, description: string) {
 const workers = new Option("--workers <n>", "threads; one for each core, at most four, by default").argParser(
   parseCount,
 );
-const backend = new Option("--backend <name>", "what computes").choices(["auto", "wasm"]).default("auto");
+const backend = new Option("--backend <name>", "what computes").choices(BACKEND_CHOICES).default("auto");
 
 const merge = command("merge", "Merge adapters into a base model and write the checkpoint.")
   .requiredOption(

@@ -47,6 +47,13 @@
  */
 export type { Adapter } from "./runtime/adapters/adapter.ts";
 export { type ApplyRequest, prepareApply as prepareApplyFrom } from "./runtime/apply/prepare_apply.ts";
+export {
+  type ApplyBackend,
+  type ApplyDeviceOptions,
+  type ApplyDevices,
+  type BackendChoice,
+  openApplyDevices,
+} from "./runtime/apply/apply_device.ts";
 export type { ApplyOptions, PreparedApply } from "./runtime/apply/prepared_apply.ts";
 export type { Checkpoint, Model, ModelTensor, Place, WeightFile } from "./runtime/checkpoints/model.ts";
 export type { ModelConfig } from "./runtime/checkpoints/model_config.ts";
@@ -73,6 +80,7 @@ export type { Folder, FolderEntry, OpenSource } from "./runtime/io/folder.ts";
 export type { ByteSink } from "./runtime/io/sink.ts";
 export { type ByteSource, MemorySource } from "./runtime/io/source.ts";
 export { JsonNumber, type JsonObject, type JsonValue } from "./runtime/json/value.ts";
+export { useKernelModule } from "./runtime/kernel/module.ts";
 export type { Amplification, CompiledAdapter, ExpectedTensor, Stage } from "./runtime/methods/method.ts";
 export type { GroupNeed, OpSpec, Region, RowRun } from "./runtime/methods/op.ts";
 export type {
@@ -104,3 +112,4 @@ export type { ReceiptReport } from "./runtime/receipts/write_receipt.ts";
 export { type Dtype, DTYPE_BITS, FLOAT_DTYPES, type FloatDtype } from "./runtime/safetensors/dtype.ts";
 export type { SafetensorsHeader } from "./runtime/safetensors/header.ts";
 export type { TensorInfo } from "./runtime/safetensors/tensor_info.ts";
+export { MemoryFiles } from "./runtime/web/memory_files.ts";

@@ -14,6 +14,9 @@ export function dtypeOf(choice: string): FloatDtype | null {
   return DTYPES[choice]!;
 }
 
+/** The values of `--backend`. `auto` is `wasm`, where the bytes are everywhere the same. */
+export const BACKEND_CHOICES: readonly string[] = ["auto", "wasm", "webgpu"];
+
 /** Collects a flag that may be repeated. */
 export function collect(value: string, previous: readonly string[] | undefined): string[] {
   return [...previous ?? [], value];
@@ -48,10 +51,16 @@ export function strengthsFor(adapterCount: number, texts: readonly string[]): nu
 }
 
 /** A receipt is about the base's own bytes. @throws {EtherError} `usage` where the flags ask for others */
-export function refuseWithReceipt(flags: { readonly dtype: string; readonly untie?: true | undefined }): void {
+export function refuseWithReceipt(
+  flags: { readonly dtype: string; readonly untie?: true | undefined; readonly backend?: string | undefined },
+): void {
   const hint = "leave out one of the two";
   if (dtypeOf(flags.dtype) !== null) {
     throw new EtherError("usage", "not together with --receipt", { field: `--dtype ${flags.dtype}`, hint });
+  }
+  if (flags.backend === "webgpu") {
+    // A receipt is about bytes that come again anywhere.
+    throw new EtherError("usage", "not together with --receipt", { field: "--backend webgpu", hint });
   }
   if (flags.untie) throw new EtherError("usage", "not together with --receipt", { field: "--untie", hint });
 }

@@ -2,17 +2,19 @@
 import { isOfficial } from "../runtime/adapters/official/find.ts";
 import type { Model } from "../runtime/checkpoints/model.ts";
 import { openPlace } from "../runtime/deno/file_folder.ts";
-import { mergeToFolder } from "../runtime/deno/merge_folder.ts";
+import { mergeWithKernel } from "../runtime/deno/merge_folder.ts";
 import { BESIDE_OUTPUT, checkOutputPlace } from "../runtime/deno/output_folder.ts";
 import type { Places } from "../runtime/deno/places.ts";
 import { BESIDE_RECEIPT, checkReceiptPlace } from "../runtime/deno/receipt_file.ts";
 import { ThreadStock } from "../runtime/deno/thread_stock.ts";
 import { defaultWorkerCount } from "../runtime/deno/runners.ts";
 import { EtherError } from "../runtime/error.ts";
-import { TILE_BYTES, tileByteLengthWithin, workerByteLength } from "../runtime/execute/memory.ts";
+import { DEVICE_TILE_BYTES, TILE_BYTES, tileByteLengthWithin, workerByteLength } from "../runtime/execute/memory.ts";
 import type { MergeReport } from "../runtime/execute/run_merge.ts";
 import { baseNameOf } from "../runtime/io/folder.ts";
 import { MANIFEST_FILE } from "../runtime/plans/manifest.ts";
+import type { Kernel } from "../runtime/kernel/kernel.ts";
+import { loadKernel } from "../runtime/kernel/load.ts";
 import type { MergePlan } from "../runtime/plans/plan.ts";
 import { type PreparedMerge, prepareMerge } from "../runtime/plans/prepare_merge.ts";
 import { isReference } from "../runtime/remote/reference.ts";
@@ -32,6 +34,7 @@ export interface WriteFlags extends CommonFlags {
   readonly dtype: string;
   readonly strength?: readonly string[] | undefined;
   readonly workers?: number | undefined;
+  readonly backend?: string | undefined;
   readonly maxMemory?: string | undefined;
   readonly untie?: true | undefined;
   readonly verify?: true | undefined;
@@ -109,7 +112,11 @@ export async function writeModel(
     await checkReceiptPlace(path, name, flags.force ?? false);
   }
 
-  const workers = flags.workers ?? defaultWorkerCount();
+  const gpu = flags.backend === "webgpu" ? await openGpuHere() : null;
+  if (gpu !== null) console.detail(`webgpu: ${gpu.name}, as it was asked for`);
+  else console.detail("wasm: its bytes are everywhere the same, which other backends cannot promise");
+  // A device takes its work from one thread.
+  const workers = gpu !== null ? 1 : flags.workers ?? defaultWorkerCount();
   // They start while base and adapters are read; after an error the process ends, and they with it.
   const threads = new ThreadStock(flags.dryRun ? 0 : Math.min(workers, defaultWorkerCount()) - 1);
   const prepared = await prepareMerge({
@@ -121,9 +128,11 @@ export async function writeModel(
   for (const warning of plan.warnings) console.warn(warning);
   if (plan.leftOut.length > 0) console.note(`left out, as they hold the base's weights: ${plan.leftOut.join(", ")}`);
 
-  const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
+  const usualTile = gpu === null ? TILE_BYTES : DEVICE_TILE_BYTES;
+  const tileByteLength = maxMemory === undefined ? usualTile : tileByteLengthWithin(plan, workers, maxMemory);
   const memory = workers * workerByteLength(plan, tileByteLength);
   if (flags.dryRun) {
+    gpu?.close();
     reportPlan(plan, flags, { memory, workers, receipt: options.receipt?.name }, context);
     return null;
   }
@@ -131,7 +140,7 @@ export async function writeModel(
 
   const progress = new ProgressLine(flags.quiet === true);
   const started = performance.now();
-  const report = await mergeToFolder(plan, outputPath, {
+  const report = await mergeWithKernel(plan, outputPath, {
     ...{
       workers,
       maxMemory,
@@ -146,14 +155,25 @@ export async function writeModel(
     },
     onProgress: progress.update,
     onNotice: (message) => console.note(message),
-  }).finally(() => {
+  }, gpu?.kernel()).finally(() => {
     progress.end();
     threads.close();
+    gpu?.close();
   });
   const seconds = (performance.now() - started) / 1000;
   for (const warning of report.warnings) console.warn(warning);
 
   return { model: prepared.model, plan, report, seconds };
+}
+
+/** A GPU that was asked for: it does the work, or nobody. */
+async function openGpuHere(): Promise<{ name: string; kernel(): Kernel; close(): void }> {
+  // Read when it is asked for: what an `import` with its path written out could reach is read at every start.
+  const [gpuModule, kernelModule] = ["../runtime/webgpu/gpu.ts", "../runtime/webgpu/kernel.ts"];
+  const { openGpu }: typeof import("../runtime/webgpu/gpu.ts") = await import(gpuModule);
+  const { WebGpuKernel }: typeof import("../runtime/webgpu/kernel.ts") = await import(kernelModule);
+  const gpu = await openGpu();
+  return { name: gpu.name, kernel: () => new WebGpuKernel(gpu, loadKernel()), close: () => gpu.close() };
 }
 
 /** What both commands print of a written model with `--json`. */

@@ -1,12 +1,14 @@
 /**
- * Compiles `assembly/` and writes it as TypeScript, `runtime/kernel/generated.ts`, byte for byte the same each time.
+ * Compiles `assembly/` and writes it as TypeScript, `runtime/kernel/generated.ts`, and the shaders likewise; byte for
+ * byte the same each time.
  *
- *     deno run -A tasks/build.ts            writes the file
- *     deno run -A tasks/build.ts --check    exits 1 if the file on disk is not what a build gives
+ *     deno run -A tasks/build.ts            writes the files
+ *     deno run -A tasks/build.ts --check    exits 1 if a file on disk is not what a build gives
  *
  * The compiler's options are in `asconfig.json`, where editors and `asc` itself find them.
  */
 import asc from "assemblyscript/asc";
+import { renderShaders, SHADERS_TARGET } from "./build_shaders.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const TARGET = "runtime/kernel/generated.ts";
@@ -58,14 +60,20 @@ function readText(path: string): string | null {
 
 if (import.meta.main) {
   const binary = await compileKernel();
-  const rendered = renderKernel(binary);
-  if (Deno.args.includes("--check")) {
-    if (readText(TARGET) !== rendered) {
-      console.error(`error: ${TARGET} is not what assembly/ compiles to; run \`deno task build\``);
-      Deno.exit(1);
+  const check = Deno.args.includes("--check");
+  let differs = false;
+  for (
+    const [target, source, rendered] of [
+      [TARGET, "assembly/", renderKernel(binary)],
+      [SHADERS_TARGET, "runtime/webgpu/shaders/", renderShaders(ROOT)],
+    ] as const
+  ) {
+    if (!check) Deno.writeTextFileSync(new URL(target, ROOT), rendered);
+    else if (readText(target) !== rendered) {
+      differs = true;
+      console.error(`error: ${target} is not what ${source} gives; run \`deno task build\``);
     }
-  } else {
-    Deno.writeTextFileSync(new URL(TARGET, ROOT), rendered);
-    console.error(`${TARGET}: ${binary.length} bytes of WASM`);
   }
+  if (differs) Deno.exit(1);
+  if (!check) console.error(`${TARGET}: ${binary.length} bytes of WASM`);
 }

@@ -26,25 +26,26 @@ export function transformFeatures(part: ActivationPart, place: FeaturePlace, op:
     return;
   }
   // They are brought together. What is not there belongs to groups that are not, and 0 stands in for it.
-  const memory = new Float32Array(scratch.kernel.bytes.buffer);
+  const { kernel } = scratch;
   const step = Math.floor(scratch.byteLength / (4 * length));
-  const gathered = scratch.address / 4;
   const pieces = commonRuns(runs, rows);
   for (let done = 0; done < tokenCount; done += step) {
     const count = Math.min(step, tokenCount - done);
-    memory.fill(0, gathered, gathered + count * length);
+    kernel.clear(scratch.address, count * length * 4);
+    const apart = (second: number) => address + (done * rowCount + second) * 4;
+    const strides = { together: length * 4, apart: rowCount * 4 };
     for (const { first, second, size } of pieces) {
-      for (let t = 0; t < count; t++) {
-        const from = address / 4 + (done + t) * rowCount + second;
-        memory.copyWithin(gathered + t * length + first, from, from + size);
-      }
+      kernel.copyRows({
+        ...{ source: apart(second), sourceStride: strides.apart, rowCount: count, byteLength: size * 4 },
+        ...{ target: scratch.address + first * 4, targetStride: strides.together },
+      });
     }
     op.transform({ ...tile, address: scratch.address, rowStride: length * 4, rowCount: count }, null);
     for (const { first, second, size } of pieces) {
-      for (let t = 0; t < count; t++) {
-        const from = gathered + t * length + first;
-        memory.copyWithin(address / 4 + (done + t) * rowCount + second, from, from + size);
-      }
+      kernel.copyRows({
+        ...{ source: scratch.address + first * 4, sourceStride: strides.together, rowCount: count },
+        ...{ target: apart(second), targetStride: strides.apart, byteLength: size * 4 },
+      });
     }
   }
 }

@@ -19,18 +19,23 @@ import { type StoredWeight, WeightRows } from "./weight_rows.ts";
 /** Inputs and outputs of one pass over W; more tokens than fit take another pass. */
 export const PASS_BYTES: number = 256 << 20;
 
-/** A layer, the adapters' parts on it, and the activations. */
-export interface LinearJob {
-  readonly weight: StoredWeight;
+/** What decides the passes. */
+export interface LinearPassJob {
+  readonly weight: Pick<StoredWeight, "inCount" | "outCount">;
   /** For each adapter of the call. */
   readonly adapters: readonly AdapterParts[];
   readonly groups: readonly TokenGroup[];
+  /** @default {@link PASS_BYTES} */
+  readonly passByteLength?: number | undefined;
+}
+
+/** A layer, the adapters' parts on it, and the activations. */
+export interface LinearJob extends LinearPassJob {
+  readonly weight: StoredWeight;
   /** f32 `[tokens, in]`. */
   readonly x: Float32Array;
   /** f32 `[tokens, out]`; filled. */
   readonly y: Float32Array;
-  /** @default {@link PASS_BYTES} */
-  readonly passByteLength?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,14 +52,17 @@ export async function multiplyLinear(job: LinearJob, shop: ApplyShop): Promise<v
 }
 
 /** Tokens of one chain of adapters, in one pass. */
-interface PassGroup {
+export interface PassGroup {
   readonly frame: Frame;
   readonly tokens: readonly number[];
   /** The most inputs that one row of W has of this chain. */
   readonly widest: number;
 }
 
-function* passesOf({ weight, adapters, groups, passByteLength = PASS_BYTES }: LinearJob): Generator<PassGroup[]> {
+/** Groups of tokens whose inputs and outputs fit a pass; a group that does not is cut. */
+export function* passesOf(
+  { weight, adapters, groups, passByteLength = PASS_BYTES }: LinearPassJob,
+): Generator<PassGroup[]> {
   const { inCount, outCount } = weight;
   let pass: PassGroup[] = [];
   let left = passByteLength;
@@ -79,14 +87,14 @@ function* passesOf({ weight, adapters, groups, passByteLength = PASS_BYTES }: Li
 }
 
 /** A frame with its values in a kernel's memory: f32 `[tokens, rowCount]`. */
-interface FrameState {
+export interface FrameState {
   readonly frame: Frame;
   readonly address: Address;
   readonly children: readonly FrameState[];
 }
 
 /** One input of a group's tokens, and where its products go. */
-interface PassProduct {
+export interface PassProduct {
   readonly group: PassGroup;
   readonly product: Product;
   readonly state: FrameState;
@@ -134,12 +142,7 @@ class LinearPass {
 
   async run(): Promise<void> {
     const { weight, signal } = this.#job;
-    const products = this.#groups.flatMap((group, i) =>
-      statesOf(this.#states[i]!).flatMap((state) =>
-        state.frame.products.map((product): PassProduct => ({ group, product, state }))
-      )
-    );
-    const segments = segmentsOf(products);
+    const segments = segmentsOf(passProducts(this.#groups, this.#states));
     let segment = segments.next();
     const turns = new EventTurns();
     for (let start = 0; start < weight.outCount;) {
@@ -259,11 +262,20 @@ function wholePanels(columnCount: number): number {
   return Math.ceil(columnCount / 8) * 8;
 }
 
-function placeFrame(frame: Frame, tokenCount: number, arena: Arena): FrameState {
+/** Room for a frame, and for all that it is made of. */
+export function placeFrame(frame: Frame, tokenCount: number, arena: Arena): FrameState {
   const address = arena.take(frame.rowCount * tokenCount * 4);
   return { frame, address, children: frame.children.map((child) => placeFrame(child.frame, tokenCount, arena)) };
 }
 
-function statesOf(state: FrameState): FrameState[] {
+/** What a pass multiplies. */
+export function passProducts(groups: readonly PassGroup[], states: readonly FrameState[]): PassProduct[] {
+  return groups.flatMap((group, i) =>
+    statesOf(states[i]!).flatMap((state) => state.frame.products.map((product) => ({ group, product, state })))
+  );
+}
+
+/** A frame and all that it is made of. */
+export function statesOf(state: FrameState): FrameState[] {
   return [state, ...state.children.flatMap(statesOf)];
 }

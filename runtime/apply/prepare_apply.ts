@@ -7,6 +7,8 @@ import type { CompiledActivations } from "../methods/activation.ts";
 import type { CompiledAdapter } from "../methods/method.ts";
 import { methodOf } from "../methods/registry.ts";
 import { type AdapterRequest, modelOf, type Storage } from "../plans/prepare_merge.ts";
+import { EventTurns } from "./event_turns.ts";
+import { type ApplyBackend, type ApplyDevices, openApplyDevices, type StartableDevices } from "./apply_device.ts";
 import { PreparedApply } from "./prepared_apply.ts";
 
 /** Which adapters are to be applied. */
@@ -21,6 +23,19 @@ export interface ApplyRequest {
   readonly allowBaseMismatch?: boolean | undefined;
   /** Bytes of inputs and outputs that one pass over a matrix may hold. @default 256 MiB */
   readonly passByteLength?: number | undefined;
+  /**
+   * Who computes {@link PreparedApply.linear}. `wasm`: the CPU, with the same bytes however tokens are split into calls.
+   * `webgpu`: a GPU that keeps the base's matrices, or an error. `auto`: a GPU where it is a real one that wins a short
+   * trial, and the CPU where it is not or fails. A GPU adds in another order, so that bytes differ within the bound.
+   * Or devices that were opened before: then they, and the matrices on them, are shared, and stay open.
+   *
+   * @default "wasm"
+   */
+  readonly backend?: ApplyBackend | ApplyDevices | undefined;
+  /** Bytes of matrices that may stay on the GPU; what goes beyond is done by the CPU. @default 8 GiB */
+  readonly residentByteLength?: number | undefined;
+  /** Told when the GPU has failed and the CPU goes on. */
+  readonly onNotice?: ((message: string) => void) | undefined;
   /** Stops it between two adapter tensors. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -29,7 +44,8 @@ export interface ApplyRequest {
  * Opens and checks adapters against a base, or alone. Reads headers, configs and adapter tensors; of the base's weights
  * not a byte.
  *
- * @throws {EtherError} whatever is wrong with base, adapters or their fit
+ * @throws {EtherError} whatever is wrong with base, adapters or their fit; `unsupported` for the backend `webgpu` where
+ * there is no GPU
  */
 export async function prepareApply(request: ApplyRequest, storage: Storage): Promise<PreparedApply> {
   const { openSource, startDigest } = storage;
@@ -38,7 +54,9 @@ export async function prepareApply(request: ApplyRequest, storage: Storage): Pro
   const targets = model === null ? null : new Targets(model, untie);
   const withBase: CompiledAdapter[] = [];
   const alone: CompiledActivations[] = [];
+  const turns = new EventTurns();
   for (const { place, strength = 1 } of request.adapters) {
+    await turns.wait();
     signal?.throwIfAborted();
     if (!Number.isFinite(strength)) {
       throw new EtherError("usage", `strength ${strength} is not a finite number`, { field: "strength" });
@@ -50,5 +68,16 @@ export async function prepareApply(request: ApplyRequest, storage: Storage): Pro
     else withBase.push(await method.compile(adapter, { ...options, targets, allowBaseMismatch }));
   }
   const compiled = targets === null ? { targets, adapters: alone } : { targets, adapters: withBase };
-  return new PreparedApply({ openSource, startDigest, compiled, passByteLength });
+  const { backend = "wasm" } = request;
+  const parts = { openSource, startDigest, compiled, passByteLength };
+  if (backend === "wasm") return new PreparedApply(parts);
+  if (backend === "auto" && targets === null) {
+    return new PreparedApply({ ...parts, reason: "without a base no matrix can stay on a GPU" });
+  }
+  if (typeof backend !== "string") {
+    return new PreparedApply({ ...parts, devices: backend as StartableDevices, ownsDevices: false });
+  }
+  const { residentByteLength, onNotice } = request;
+  const devices = await openApplyDevices({ backend, residentByteLength, onNotice });
+  return new PreparedApply({ ...parts, devices: devices as StartableDevices, ownsDevices: true });
 }

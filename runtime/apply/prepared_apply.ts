@@ -9,8 +9,9 @@ import { Arena } from "../methods/arena.ts";
 import type { CompiledActivations } from "../methods/activation.ts";
 import type { CompiledAdapter } from "../methods/method.ts";
 import { TensorReader } from "../methods/tensor_reader.ts";
+import type { ApplyDevice, BackendChoice, StartableDevices } from "./apply_device.ts";
 import { type Layer, layerOfAdapters, layerOfBase, type LayerWeight } from "./layer.ts";
-import { multiplyLinear } from "./linear.ts";
+import { type LinearJob, multiplyLinear } from "./linear.ts";
 import { PreparedOps } from "./prepared_ops.ts";
 import type { ApplyShop } from "./shop.ts";
 import { type ActivationSide, transformSide } from "./side.ts";
@@ -38,19 +39,27 @@ export interface ApplyParts {
     | { readonly targets: null; readonly adapters: readonly CompiledActivations[] };
   /** Bytes of inputs and outputs that one pass over a matrix may hold. @default 256 MiB */
   readonly passByteLength?: number | undefined;
+  /** What keeps the base's matrices. @default nothing */
+  readonly devices?: StartableDevices | undefined;
+  /** They are closed with this. @default false */
+  readonly ownsDevices?: boolean | undefined;
+  /** Why there are none. @default the CPU was asked for */
+  readonly reason?: string | undefined;
 }
 
 /**
  * Adapters of one base, or without a base, at work on activations f32 `[tokens, dimension]`, row-major.
  *
  * A token's result depends on the token and its adapters alone: whatever else is in the call, and however tokens are
- * split into calls, the bytes are the same. Calls that overlap run one after the other.
+ * split into calls, the bytes are the same, unless a GPU computes them: then they differ within the tolerance. Calls
+ * that overlap run one after the other.
  */
 export class PreparedApply {
   /** What the caller should tell the user. */
   readonly warnings: readonly string[];
 
   readonly #parts: ApplyParts;
+  readonly #device: ApplyDevice | null;
   readonly #shop: ApplyShop;
   readonly #reader: TensorReader;
   readonly #layers = new Map<string, Layer>();
@@ -61,7 +70,8 @@ export class PreparedApply {
 
   /** Use `prepareApply`. */
   constructor(parts: ApplyParts) {
-    const kernel = loadKernel();
+    this.#device = parts.devices?.start() ?? null;
+    const kernel = this.#device?.kernel ?? loadKernel();
     const arena = new Arena(kernel);
     this.#parts = parts;
     this.#reader = new TensorReader(parts.openSource);
@@ -116,10 +126,18 @@ export class PreparedApply {
     return { in: inCount, out: outCount };
   }
 
+  /** Who computes `linear`, and why. */
+  backendChoice(): BackendChoice {
+    const { devices, reason = "it was asked for, or nothing else was" } = this.#parts;
+    return devices?.choice() ?? { name: this.#shop.kernel.name, reason };
+  }
+
   /** Waits for the calls that are under way, and closes the files. */
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
     await this.#last;
+    if (this.#parts.ownsDevices) this.#parts.devices?.close();
     this.#reader.close();
     this.#source?.source.close();
     this.#source = null;
@@ -180,9 +198,15 @@ export class PreparedApply {
     const y = new Float32Array(tokenCount * outCount);
     const stored = { source, offset: info.offset, dtype: weight.dtype, outCount, inCount };
     const { passByteLength } = this.#parts;
-    await multiplyLinear({
+    const device = this.#device;
+    const place = { openSource: this.#parts.openSource, locator: file.locator };
+    const job: LinearJob = {
       ...{ weight: { ...stored, storedInOut: weight.storedInOut }, adapters, groups, x, y, passByteLength, signal },
-    }, this.#shop);
+    };
+    if (device === null) await multiplyLinear(job, this.#shop);
+    else if (!await device.multiply(job, { ...place, offset: info.offset }, this.#shop)) {
+      await device.here(() => multiplyLinear(job, this.#shop));
+    }
     if (weight.bias !== null) addBias(y, await this.#reader.read(weight.bias), outCount);
     return y;
   }
@@ -242,6 +266,7 @@ export class PreparedApply {
   #queue<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new EtherError("usage", "the adapters were closed"));
     const run = this.#last.then(work).catch((error) => {
+      this.#device?.discard();
       if (!(error instanceof RangeError && /memory/i.test(error.message))) throw error;
       const hint = "apply fewer tokens at once";
       throw new EtherError("io_error", `out of memory: ${error.message}`, { hint, cause: error });

@@ -56,6 +56,7 @@ export async function transformSide(job: SideJob, shop: ApplyShop): Promise<void
             transformFeatures(part, place, ops.get(part.output), scratch);
           }
         }
+        await kernel.settle?.();
         for (let t = 0; t < count; t++) {
           const row = start + t * dimension;
           y.set(memory.subarray(row, row + dimension), tokens[done + t]! * dimension);

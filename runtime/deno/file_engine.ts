@@ -1,6 +1,7 @@
 import { Engine } from "../execute/engine.ts";
 import type { Assignment } from "../execute/task.ts";
 import type { OpenSource } from "../io/folder.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { loadKernel } from "../kernel/load.ts";
 import { startDigest } from "./digest.ts";
 import { FileSink } from "./file_sink.ts";
@@ -11,7 +12,8 @@ export function fileEngine(
   assignment: Assignment,
   signal?: AbortSignal,
   openSource: OpenSource = openFileSource,
+  kernel: Kernel = loadKernel(),
 ): Engine {
   const openSink = (path: string) => new FileSink(`${assignment.output}/${path}`);
-  return new Engine({ kernel: loadKernel(), openSource, openSink, startDigest }, assignment, signal);
+  return new Engine({ kernel, openSource, openSink, startDigest }, assignment, signal);
 }

@@ -1,8 +1,9 @@
 /** A whole merge on this machine: from paths to a merged folder in its place. */
 import { resolve } from "node:path";
 import { EtherError } from "../error.ts";
-import { TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
+import { DEVICE_TILE_BYTES, TILE_BYTES, tileByteLengthWithin } from "../execute/memory.ts";
 import { type MergeOptions, type MergeReport, runMerge } from "../execute/run_merge.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { SHARE_BYTES } from "../execute/steps.ts";
 import type { MergePlan } from "../plans/plan.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
@@ -52,9 +53,25 @@ export async function mergeToFolder(
   path: string,
   options: MergeToFolderOptions = {},
 ): Promise<MergeReport> {
+  return await mergeWithKernel(plan, path, options);
+}
+
+/**
+ * The same with another kernel than each thread's own: then this thread does all the work.
+ *
+ * @param kernel  @default one for each worker
+ */
+export async function mergeWithKernel(
+  plan: MergePlan,
+  path: string,
+  options: MergeToFolderOptions,
+  kernel?: Kernel,
+): Promise<MergeReport> {
   const { maxMemory, signal } = options;
-  const workers = usefulWorkers(options.workers ?? defaultWorkerCount(), plan);
-  const tileByteLength = maxMemory === undefined ? TILE_BYTES : tileByteLengthWithin(plan, workers, maxMemory);
+  const workers = kernel !== undefined ? 1 : usefulWorkers(options.workers ?? defaultWorkerCount(), plan);
+  const tileByteLength = maxMemory === undefined
+    ? kernel?.settle === undefined ? TILE_BYTES : DEVICE_TILE_BYTES
+    : tileByteLengthWithin(plan, workers, maxMemory);
   checkApart(plan, path, options.name ?? path);
   const output = await OutputFolder.start(path, options);
   let receipt: ReceiptFile | null = null;
@@ -65,9 +82,10 @@ export async function mergeToFolder(
     }
     const undo = readFrom(plan.receipt?.undoFiles ?? [], (file) => output.locate(file));
     const assignment = { files: [...plan.files, ...undo], output: output.root, tileByteLength };
-    runners = startRunners(workers, assignment, signal, options.threads, options.places);
+    runners = startRunners(workers, assignment, signal, options.threads, options.places, kernel);
     const report = await runMerge(plan, output, {
       ...{ ...options, ...options.places?.storage ?? fileStorage, startDigest, runners, tileByteLength },
+      backend: kernel?.name === "webgpu" ? kernel.name : undefined,
       receiptSink: receipt ?? undefined,
     });
     signal?.throwIfAborted();

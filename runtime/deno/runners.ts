@@ -1,6 +1,7 @@
 /** Who runs a merge on this machine: this thread and, for more than one worker, threads beside it. */
 import type { Engine } from "../execute/engine.ts";
 import type { Assignment, OnBytes, Runner, Task, TaskResult } from "../execute/task.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { EventLoopTurn } from "./event_loop_turn.ts";
 import { fileEngine } from "./file_engine.ts";
 import type { Places } from "./places.ts";
@@ -18,6 +19,8 @@ export function defaultWorkerCount(): number {
 /**
  * `count` workers, each with its own kernel and file handles. The first is this thread, which would only wait for the
  * others: an isolate less is some 20 MB less.
+ *
+ * @param kernel  this thread's. @default one of its own
  */
 export function startRunners(
   count: number,
@@ -25,9 +28,10 @@ export function startRunners(
   signal?: AbortSignal,
   stock: ThreadStock = new ThreadStock(0),
   places?: Places,
+  kernel?: Kernel,
 ): Runner[] {
   const threads = Array.from({ length: count - 1 }, () => new WorkerRunner(stock.take(), assignment, signal, places));
-  return [new InlineRunner(assignment, signal, places), ...threads];
+  return [new InlineRunner(assignment, signal, places, kernel), ...threads];
 }
 
 /** How long this thread works before it looks at signals and at what the other threads say. */
@@ -39,8 +43,13 @@ class InlineRunner implements Runner {
   readonly #turn = new EventLoopTurn();
   #lastTurn = performance.now();
 
-  constructor(assignment: Assignment, signal: AbortSignal | undefined, places: Places | undefined) {
-    this.#engine = fileEngine(assignment, signal, places?.openSource);
+  constructor(
+    assignment: Assignment,
+    signal: AbortSignal | undefined,
+    places: Places | undefined,
+    kernel: Kernel | undefined,
+  ) {
+    this.#engine = fileEngine(assignment, signal, places?.openSource, kernel);
   }
 
   async run<T extends Task>(task: T, onBytes: OnBytes): Promise<TaskResult<T>> {

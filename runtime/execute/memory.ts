@@ -8,6 +8,8 @@ import { isResident, tileRows, worksInPlace } from "./tiles.ts";
 
 /** What a tile has where nothing bounds it: it should stay in a core's cache. */
 export const TILE_BYTES: number = 1 << 20;
+/** The same for a kernel on another device: a batch costs the way there and back, whatever is in it. */
+export const DEVICE_TILE_BYTES: number = 16 << 20;
 
 /** The smallest tile that is tried. */
 const MIN_TILE_BYTES = 4096;

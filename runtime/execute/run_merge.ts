@@ -48,6 +48,8 @@ export interface RunMergeOptions extends MergeOptions {
   readonly tileByteLength: number;
   /** Where the receipt goes, if the plan has one; then the runners know its files after the plan's own. */
   readonly receiptSink?: ByteSink | undefined;
+  /** What computes, where its bytes are not the kernels' own: the manifest says so. @default the kernels */
+  readonly backend?: "webgpu" | undefined;
   /** What a runner takes at once, a multiple of {@link PIECE_BYTES}. @default 64 MiB */
   readonly shareByteLength?: number | undefined;
 }
@@ -109,6 +111,7 @@ export async function runMerge(plan: MergePlan, output: MergeOutput, options: Ru
   }
 
   const manifest = encodeManifest({
+    backend: options.backend,
     ...plan.undo ? { operation: "unmerge" } : {},
     base: { files: base },
     adapters: plan.adapters.map(({ digest, peftType, facts }) => ({ digest, peft_type: peftType, ...facts })),

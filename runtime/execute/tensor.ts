@@ -127,6 +127,7 @@ export class TensorTransform {
       const nextRow = tile.rows.start + tile.rows.count;
       const from = Math.max(start, row * rowByteLength);
       const to = Math.min(end, nextRow * rowByteLength);
+      await this.#settle();
       this.#finish(tile, from, to);
       const { bytes } = this.#shop.kernel;
       await emit(from, bytes.subarray(tile.raw + from - tileStart, tile.raw + to - tileStart));
@@ -158,12 +159,18 @@ export class TensorTransform {
         const whole = Math.floor((intoSegment + loaded) / step) * step - intoSegment;
         const count = loaded < left ? whole : left;
         this.#sumTile(op, tile, { storedRow, regionRow: run.regionRow + done, count }, sums);
+        await this.#settle();
         this.#shop.arena.release(tileMark);
         done += count;
       }
     }
     addInto(sketch, this.#sumsView(sums, op.spec));
     this.#shop.arena.release(mark);
+  }
+
+  /** A kernel on another device has only noted what to do; for any other this is nothing. */
+  #settle(): Promise<void> | undefined {
+    return this.#shop.kernel.settle?.();
   }
 
   /** Reads rows and runs the first `stageCount` stages on them; the tile has more rows where an Op needs them. */
@@ -199,7 +206,8 @@ export class TensorTransform {
             // A group that lies in several runs is done once, where its first row comes by.
             if (row === group * groupRows) this.#transformGroup(op, group, tile);
           } else {
-            op.transform(this.#tileRowsOf(tile, piece), await this.#sketch(stage, opIndex, group, tile, piece));
+            const sketch = await this.#sketch(stage, opIndex, group, tile, piece);
+            op.transform(this.#tileRowsOf(tile, piece), sketch);
           }
           row += count;
         }
@@ -215,19 +223,17 @@ export class TensorTransform {
     const mark = this.#shop.arena.mark();
     const rowStride = this.#rowByteLength(this.#work);
     const address = this.#shop.arena.take(groupRows * rowStride);
-    const { bytes } = this.#shop.kernel;
+    const { kernel } = this.#shop;
+    const shared = { sourceStride: rowStride, targetStride: rowStride, byteLength: rowStride };
     const gathered = (piece: Piece) => address + (piece.regionRow - group * groupRows) * rowStride;
     for (const piece of pieces) {
-      const from = this.#tileRowsOf(tile, piece).address;
-      bytes.copyWithin(gathered(piece), from, from + piece.count * rowStride);
+      const source = this.#tileRowsOf(tile, piece).address;
+      kernel.copyRows({ ...shared, source, target: gathered(piece), rowCount: piece.count });
     }
     op.transform({ dtype: this.#work, address, rowStride, rowCount: groupRows, firstRow: group * groupRows }, null);
     for (const piece of pieces) {
-      bytes.copyWithin(
-        this.#tileRowsOf(tile, piece).address,
-        gathered(piece),
-        gathered(piece) + piece.count * rowStride,
-      );
+      const target = this.#tileRowsOf(tile, piece).address;
+      kernel.copyRows({ ...shared, source: gathered(piece), target, rowCount: piece.count });
     }
     this.#shop.arena.release(mark);
   }
@@ -235,7 +241,11 @@ export class TensorTransform {
   /** A group's sketch: summed in the tile where the tile has the whole group in one run, else remembered or read. */
   async #sketch(stage: number, opIndex: number, group: number, tile: Tile, piece: Piece): Promise<Float64Array> {
     const { spec } = this.#stages[stage]![opIndex]!;
-    if (piece.count === spec.groupRows) return this.#sketchInTile(this.#stages[stage]![opIndex]!, group, tile, piece);
+    // These sums, or a tile that is read for them, come to lie where what is noted may still work.
+    await this.#settle();
+    if (piece.count === spec.groupRows) {
+      return await this.#sketchInTile(this.#stages[stage]![opIndex]!, group, tile, piece);
+    }
     const key = sketchKey(stage, opIndex, group);
     const known = this.#known.get(key) ?? this.#sketches.get(key);
     if (known !== undefined) return known;
@@ -253,7 +263,7 @@ export class TensorTransform {
     return sketch;
   }
 
-  #sketchInTile(op: Op, group: number, tile: Tile, piece: Piece): Float64Array {
+  async #sketchInTile(op: Op, group: number, tile: Tile, piece: Piece): Promise<Float64Array> {
     const mark = this.#shop.arena.mark();
     const sketch = (this.#passingSketches.get(op) ?? new Float64Array(op.spec.sketchLength)).fill(0);
     this.#passingSketches.set(op, sketch);
@@ -261,6 +271,7 @@ export class TensorTransform {
       const sums = this.#startSums(op.spec);
       const storedRow = piece.storedRow + span.start - piece.regionRow;
       this.#sumTile(op, tile, { storedRow, regionRow: span.start, count: span.count }, sums);
+      await this.#settle();
       addInto(sketch, this.#sumsView(sums, op.spec));
       this.#shop.arena.release(mark);
     }

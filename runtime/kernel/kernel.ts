@@ -112,9 +112,27 @@ export interface MatmulJob {
   readonly n: number;
 }
 
-/** The primitives; implemented in WASM SIMD and, as the executable specification, in plain TypeScript. */
+/** Rows from one place to another; source and target do not overlap. */
+export interface CopyRowsJob {
+  readonly source: Address;
+  /** Bytes from one row to the next. */
+  readonly sourceStride: number;
+  readonly target: Address;
+  readonly targetStride: number;
+  readonly rowCount: number;
+  /** Bytes of a row. */
+  readonly byteLength: number;
+}
+
+/**
+ * The primitives; implemented in WASM SIMD, as the executable specification in plain TypeScript, and on a GPU.
+ *
+ * A kernel on another device only notes what is to be done to tiles, until {@link settle}: callers settle before they
+ * look at what {@link transformRows}, {@link reduceRows}, {@link matmul}, {@link copyRows} and {@link clear} leave, or
+ * change what these read.
+ */
 export interface Kernel {
-  readonly name: "wasm" | "typescript";
+  readonly name: "wasm" | "typescript" | "webgpu";
 
   /** The whole memory. Read it again after {@link reserve}: growing detaches older views. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -149,6 +167,19 @@ export interface Kernel {
    * 2^125, or 2^40 for F16, or that is below 2^-100 and not 0), and {@link LeftUpdate.exact} must be set.
    */
   prepareSums(job: SumsJob): boolean;
+
+  /** Copies rows. */
+  copyRows(job: CopyRowsJob): void;
+
+  /** Fills `byteLength` bytes with zeros. */
+  clear(address: Address, byteLength: number): void;
+
+  /**
+   * Does what was only noted. Absent where nothing is ever left to do.
+   *
+   * @throws {EtherError} `io_error` where the device fails and nothing may stand in for it
+   */
+  settle?(): Promise<void>;
 
   /** C = A·B; an element of C that is not finite, or below 2^-100 in size, is computed again in f64. */
   matmul(job: MatmulJob): void;

@@ -7,8 +7,9 @@
  * only one. Numbers that are not rounded are f64.
  */
 import { elementByteLength, type FloatDtype } from "../safetensors/dtype.ts";
+import { copyRows } from "./copy_rows.ts";
 import { codeOf } from "./element.ts";
-import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
+import type { Address, CopyRowsJob, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
 import { writeLanes } from "./lanes.ts";
 import { multiply } from "./specification/matmul.ts";
 import { Memory } from "./specification/memory.ts";
@@ -55,6 +56,14 @@ export class SpecificationKernel implements Kernel {
 
   matmul(job: MatmulJob): void {
     multiply(this.#memory, job);
+  }
+
+  copyRows(job: CopyRowsJob): void {
+    copyRows(this.bytes, job);
+  }
+
+  clear(address: Address, byteLength: number): void {
+    this.bytes.fill(0, address, address + byteLength);
   }
 
   decode(dtype: FloatDtype, source: Address, count: number, target: Address): void {

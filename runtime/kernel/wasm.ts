@@ -1,7 +1,8 @@
 /** The kernel in WASM SIMD: `assembly/`, one instance and one memory each. */
 import { EtherError } from "../error.ts";
 import type { FloatDtype } from "../safetensors/dtype.ts";
-import type { Address, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
+import { copyRows } from "./copy_rows.ts";
+import type { Address, CopyRowsJob, Kernel, MatmulJob, ReduceJob, RowsJob, SumsJob } from "./kernel.ts";
 import { writeLanes } from "./lanes.ts";
 import { kernelModule } from "./module.ts";
 
@@ -115,6 +116,14 @@ export class WasmKernel implements Kernel {
 
   matmul(job: MatmulJob): void {
     this.exports.matmul(job.a, job.aStride, job.b, job.bStride, job.c, job.cStride, job.m, job.k, job.n);
+  }
+
+  copyRows(job: CopyRowsJob): void {
+    copyRows(this.bytes, job);
+  }
+
+  clear(address: Address, byteLength: number): void {
+    this.bytes.fill(0, address, address + byteLength);
   }
 
   decode(dtype: FloatDtype, source: Address, count: number, target: Address): void {

@@ -25,6 +25,8 @@ export interface FileDigest {
 export interface Manifest {
   readonly version: number;
   readonly engine: number;
+  /** What computed, where it adds in another order than the engine: the bytes may be others, within the same bound. */
+  readonly backend?: "webgpu" | undefined;
   /** Only where the adapters were undone: then they are listed in the order in which that was done. */
   readonly operation?: "unmerge" | undefined;
   readonly base: { readonly files: readonly FileDigest[] };

@@ -59,7 +59,6 @@ const REQUIRED = ["merge", "--base", "b", "--adapter", "a", "--output", "o"];
 
 const LATER: readonly (readonly [flag: string, args: readonly string[]])[] = [
   ["--resume", [...REQUIRED, "--resume"]],
-  ["--backend", [...REQUIRED, "--backend", "webgpu"]],
   ["--output", ["merge", "--base", ".", "--adapter", ".", "--output", "hf://owner/repo"]],
 ];
 

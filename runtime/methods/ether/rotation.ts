@@ -119,10 +119,8 @@ class RotationOp implements Op {
   }
 
   #copyProduct(rowCount: number, byteLength: number, target: Address, targetStride: number): void {
-    const { bytes } = this.#kernel;
-    for (let row = 0; row < rowCount; row++) {
-      const start = this.#product + row * byteLength;
-      bytes.copyWithin(target + row * targetStride, start, start + byteLength);
-    }
+    this.#kernel.copyRows({
+      ...{ source: this.#product, sourceStride: byteLength, target, targetStride, rowCount, byteLength },
+    });
   }
 }
