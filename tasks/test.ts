@@ -100,11 +100,14 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
+/** Folders with packages, and tasks, of their own. */
+const OTHERS = ["python", "clients", "bundle", "plugins", "runtimes"].map((name) => `tests/${name}`);
+
 /** Everything in `tests` but those with packages of their own. */
 async function testFolders(): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir("tests"));
   return entries.map(({ name }) => `tests/${name}`)
-    .filter((path) => path !== "tests/python" && path !== "tests/clients").sort();
+    .filter((path) => !OTHERS.includes(path)).sort();
 }
 
 if (import.meta.main) {

@@ -9,12 +9,15 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "assembly/": [],
   "runtime/": [],
   "runtime/deno/": ["runtime/"],
+  "runtime/node/": ["runtime/"],
   "routes/": ["runtime/"],
   "fixtures/": ["runtime/"],
   // The demo shows what the fixtures hold.
   "commands/": ["runtime/", "runtime/deno/", "routes/", "fixtures/"],
   // The Python tests bring the environment that their task makes.
   "tasks/": ["tests/"],
+  "tasks/bundle/": ["runtime/", "runtime/node/", "routes/", "plugins/", "deno.json"],
+  "plugins/": [],
   "testing/": [],
   "mod.ts": ["runtime/", "runtime/deno/", "routes/"],
   "main.ts": ["runtime/", "runtime/deno/", "routes/"],
@@ -87,6 +90,12 @@ Deno.test("house: outside its Deno folder the runtime names neither Deno. nor no
     }
   }
   assertEquals(offences, []);
+});
+
+Deno.test("house: the runtime's Node folder and the plugins name no Deno.", () => {
+  const elsewhere = files.filter(({ path }) => ["runtime/node/", "plugins/"].includes(roomOf(path) ?? ""));
+  assert(elsewhere.length > 6);
+  assertEquals(elsewhere.filter(({ text }) => /\bDeno\s*(\.|\?\.|\[)/.test(codeOf(text))).map(({ path }) => path), []);
 });
 
 Deno.test("house: no folder and no file is called utils, helpers, common or misc", () => {
