@@ -3,6 +3,7 @@ import { isOfficial } from "../runtime/adapters/official/find.ts";
 import { PEFT_PREFIX } from "../runtime/adapters/peft_names.ts";
 import { type Model, openModel, type Place, type WeightFile } from "../runtime/checkpoints/model.ts";
 import { defaultWorkerCount, startRunners } from "../runtime/deno/runners.ts";
+import { lookAt } from "../runtime/deno/file_mark.ts";
 import { writeSidecar } from "../runtime/deno/sidecar.ts";
 import { EtherError } from "../runtime/error.ts";
 import { runAll } from "../runtime/execute/crew.ts";
@@ -121,12 +122,13 @@ async function writeSidecars(model: Model, flags: InspectFlags, { signal }: Comm
     offset: 0,
     byteLength: size,
   }));
+  const marks = files.map(({ locator }) => lookAt(locator)?.mark);
   const progress = new ProgressLine(flags.quiet === true);
   const count = new ProgressCount(progress.update, "sha256", files.reduce((sum, { size }) => sum + size, 0));
   const runners = startRunners(defaultWorkerCount(), { files: [], output: null, tileByteLength: TILE_BYTES }, signal);
   try {
     const digests = (await runAll(tasks, runners, count.add, signal)).map(({ sha256 }) => sha256);
-    for (const [i, { locator }] of files.entries()) await writeSidecar(locator, digests[i]!);
+    for (const [i, { locator }] of files.entries()) await writeSidecar(locator, digests[i]!, marks[i]);
     return digests;
   } finally {
     progress.end();

@@ -1,4 +1,5 @@
 /** A model in one large file, whose SHA-256 is known, and adapters for it. */
+import { writeSidecar } from "../../runtime/deno/sidecar.ts";
 import { writeAdapter, writeModel } from "../synthetic_model.ts";
 
 /** What the server's benchmarks run on. */
@@ -18,9 +19,7 @@ export async function makeServerFixture(folder: string, byteLength: number): Pro
   await writeModel(base, { byteLength, dtype: "BF16", shardByteLength: Number.MAX_SAFE_INTEGER });
   const shard = "model-00001-of-00001.safetensors";
   const { stdout } = await new Deno.Command("sha256sum", { args: [shard], cwd: base }).output();
-  await Deno.writeFile(`${base}/${shard}.sha256`, stdout);
-  // A sidecar counts only if it is newer than its file.
-  await Deno.utime(`${base}/${shard}`, 1_700_000_000, 1_700_000_000);
+  await writeSidecar(`${base}/${shard}`, new TextDecoder().decode(stdout).slice(0, 64));
   await writeAdapter(`${folder}/adapters/in32`, base, { variant: "ether", sides: ["in"], numBlocks: 32 });
   await writeAdapter(`${folder}/adapters/out1`, base, { variant: "ether", sides: ["out"], numBlocks: 1 });
   await writeAdapter(`${folder}/adapters/plus`, base, { variant: "etherplus", sides: ["in", "out"], numBlocks: 32 });

@@ -2,6 +2,7 @@
 import { EtherError } from "../error.ts";
 import { baseNameOf, type Folder, type FolderEntry } from "../io/folder.ts";
 import type { Place } from "../checkpoints/model.ts";
+import { isWrittenAfter, lookAt } from "./file_mark.ts";
 import { ioError } from "./io_error.ts";
 
 /** Files that may be read beside a file that was named alone. */
@@ -136,16 +137,14 @@ export class FileFolder implements Folder {
     return { path, size: info.size, sha256: fromBlob ? baseNameOf(real) : undefined };
   }
 
-  /** What `<file>.sha256` says of this very file, where it is newer than the file. */
+  /** What `<file>.sha256` says of this very file, where it was written after the file came to be here. */
   #sidecar(entry: FolderEntry, paths: ReadonlySet<string>): string | undefined {
     const path = `${entry.path}.sha256`;
     if (!paths.has(path) && this.#only === null) return undefined;
     try {
-      const sidecar = Deno.statSync(this.locate(path));
-      const file = Deno.statSync(this.locate(entry.path));
-      if (sidecar.mtime === null || file.mtime === null || sidecar.mtime <= file.mtime || sidecar.size > 4096) {
-        return undefined;
-      }
+      const sidecar = lookAt(this.locate(path));
+      const file = lookAt(this.locate(entry.path));
+      if (sidecar === null || file === null || !isWrittenAfter(sidecar, file) || sidecar.size > 4096) return undefined;
       const line = /^([0-9a-f]{64})(?: [ *](.+))?$/m.exec(Deno.readTextFileSync(this.locate(path)));
       return line === null || (line[2] ?? baseNameOf(entry.path)) !== baseNameOf(entry.path) ? undefined : line[1];
     } catch {

@@ -2,12 +2,14 @@
 
 /** What one look at a path showed. */
 export interface FileMark {
-  /** Another string as soon as the file is another: size, time of its last change, inode. */
+  /** Another string as soon as the file is another: size, times of its last changes, inode. */
   readonly mark: string;
   /** Bytes. */
   readonly size: number;
   /** Milliseconds since the epoch. */
   readonly changed: number;
+  /** The same or later: when the file came to be what it is and where it is, as a renamed one keeps the time it was written. */
+  readonly settled: number;
   readonly isFile: boolean;
   readonly isFolder: boolean;
 }
@@ -18,12 +20,32 @@ const TICK_MILLISECONDS = 2000;
 /** Looks at a path, through links; null where there is nothing that can be looked at. */
 export function lookAt(path: string): FileMark | null {
   try {
-    const { size, mtime, ino, dev, isFile, isDirectory } = Deno.statSync(path);
-    const changed = mtime?.getTime() ?? 0;
-    return { mark: `${size}-${changed}-${ino}-${dev}`, size, changed, isFile, isFolder: isDirectory };
+    const info = Deno.statSync(path);
+    const { size, mtime, isFile, isDirectory } = info;
+    // Of a link: what it leads to is as it was, but it may lead there only now.
+    const settled = Math.max(settledAt(info), settledAt(Deno.lstatSync(path)));
+    return { mark: markOf(info), size, changed: mtime?.getTime() ?? 0, settled, isFile, isFolder: isDirectory };
   } catch {
     return null;
   }
+}
+
+/** The mark of what was looked at, by a path or by an open handle: the same for both. */
+export function markOf({ size, mtime, ctime, ino, dev }: Deno.FileInfo): string {
+  return `${size}-${mtime?.getTime() ?? 0}-${ctime?.getTime() ?? 0}-${ino}-${dev}`;
+}
+
+/** True where what a file says of another can be of no earlier one: it was written after the other had settled. */
+export function isWrittenAfter(file: FileMark, other: FileMark): boolean {
+  return file.changed > other.settled;
+}
+
+/** Milliseconds since the epoch. */
+function settledAt({ mtime, ctime }: Deno.FileInfo): number {
+  const changed = ctime?.getTime() ?? 0;
+  // Deno tells this time in whole seconds: it may have been any moment of them.
+  const latest = changed % 1000 === 0 ? changed + 999 : changed;
+  return Math.max(mtime?.getTime() ?? 0, latest);
 }
 
 /** What was read at a path, kept for as long as its mark can be relied on. */

@@ -1,6 +1,7 @@
 /** Files of this machine as sources. */
 import type { ByteSource } from "../io/source.ts";
 import { EtherError } from "../error.ts";
+import { markOf } from "./file_mark.ts";
 import { ioError } from "./io_error.ts";
 
 /**
@@ -40,6 +41,14 @@ export class FileSource implements ByteSource {
         });
       }
       done += count;
+    }
+  }
+
+  mark(): string {
+    try {
+      return markOf(this.#file.statSync());
+    } catch (error) {
+      throw ioError(error, this.name);
     }
   }
 

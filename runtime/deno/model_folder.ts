@@ -4,7 +4,7 @@ import { EtherError } from "../error.ts";
 import { sha256Hex } from "../io/digest.ts";
 import type { ModelStore, StoredModel } from "../repositories/stores.ts";
 import { openPlace } from "./file_folder.ts";
-import { lookAt } from "./file_mark.ts";
+import { type FileMark, isWrittenAfter, lookAt } from "./file_mark.ts";
 import { type FoundModel, ModelScan } from "./model_scan.ts";
 import { Look } from "./look.ts";
 import type { FollowReference } from "./model_reference.ts";
@@ -92,28 +92,34 @@ async function storedFolder(id: string, path: string, keepDigests: boolean): Pro
   const place: Place = await openPlace(path, id);
   const { folder } = place;
   const lines = [folder.locate("")];
-  const marks = new Map<string, string>();
+  const marks = new Map<string, FileMark>();
+  const byLocator = new Map<string, FileMark>();
   let lastModified = 0;
   for (const { path } of await folder.list()) {
     // A sidecar says of a file what is true without it: one that is written while the model is served changes nothing.
     if (/\.sha256(\.ether-partial)?$/.test(path)) continue;
     const seen = lookAt(folder.locate(path));
     if (seen === null) continue;
-    marks.set(path, seen.mark);
+    marks.set(path, seen);
+    byLocator.set(folder.locate(path), seen);
     lines.push(`${path}\t${seen.mark}`);
     lastModified = Math.max(lastModified, seen.changed);
   }
   return {
     ...{ id, place, stamp: await sha256Hex(new TextEncoder().encode(lines.join("\n"))), local: true },
     lastModified: marks.size === 0 ? null : new Date(lastModified),
+    markOf: (locator) => byLocator.get(locator)?.mark,
+    isWrittenAfter(path, other) {
+      const [file, earlier] = [marks.get(path), marks.get(other)];
+      return file !== undefined && earlier !== undefined && isWrittenAfter(file, earlier);
+    },
     async keepSha256(path: string, sha256: string): Promise<void> {
       if (!keepDigests) return;
       const file = folder.locate(path);
-      // Of another file than was looked at, the digest would be a lie that looks fresh.
-      if (!mayWrite(`${file}.sha256`) || marks.get(path) === undefined || lookAt(file)?.mark !== marks.get(path)) {
-        return;
-      }
-      await writeSidecar(file, sha256).catch(() => {});
+      const seen = marks.get(path);
+      if (seen === undefined || !mayWrite(`${file}.sha256`)) return;
+      // What is not kept is computed again the next time.
+      await writeSidecar(file, sha256, seen.mark).catch(() => {});
     },
   };
 }

@@ -9,9 +9,10 @@ import type { AdapterStore } from "../repositories/stores.ts";
 import { AdapterFolder } from "./adapter_folder.ts";
 import { startDigest } from "./digest.ts";
 import { lookAt } from "./file_mark.ts";
-import { openFileSource } from "./file_source.ts";
+import { FileSource } from "./file_source.ts";
 import { ioError } from "./io_error.ts";
 import { ModelFolder } from "./model_folder.ts";
+import { ModelsElsewhere, openHidden } from "./models_elsewhere.ts";
 import { Places } from "./places.ts";
 import { readRemoteAdapter } from "./remote_adapter.ts";
 import type { ServerOptions } from "./server_options.ts";
@@ -30,6 +31,8 @@ type OpenRemoteAdapter = (
 /** What an app is made of. */
 export interface OpenedServer {
   readonly repositories: Repositories;
+  /** `repositories.start`, and a notice for each base that cannot be served. @throws the signal's reason */
+  readonly start: (signal?: AbortSignal) => Promise<void>;
   /** The file of tokens, for the app to read its rules from; null where there is none. */
   readonly tokenFile: { readonly name: string; readonly bytes: Uint8Array<ArrayBuffer> } | null;
   /** Reads an adapter from a reference; undefined where no host is allowed. */
@@ -39,14 +42,22 @@ export interface OpenedServer {
 /** A file of tokens larger than this is not one. */
 const MAX_TOKEN_FILE_BYTES = 16 << 20;
 
+/** Notices that are remembered; the start, which looks at them, comes early. */
+const MAX_TOLD = 10_000;
+
 const NO_ADAPTERS: AdapterStore = { list: () => Promise.resolve([]), read: () => Promise.resolve(null) };
 
 /**
- * Opens the folders that a server serves. No model is read yet: `repositories.start()` does what may take long.
+ * Opens the folders that a server serves. No model is read yet: `start()` does what may take long.
  *
  * @throws {EtherError} `not_found` for a folder that is not there, `io_error`, `usage`
  */
-export async function openServer(options: ServerOptions, { onNotice }: ServerNotices = {}): Promise<OpenedServer> {
+export async function openServer(options: ServerOptions, notices: ServerNotices = {}): Promise<OpenedServer> {
+  const told = new Set<string>();
+  const onNotice = (message: string) => {
+    if (told.size < MAX_TOLD) told.add(message);
+    notices.onNotice?.(message);
+  };
   for (const folder of [options.models, options.adapters]) {
     if (folder !== undefined && !lookAt(folder)?.isFolder) {
       throw new EtherError("not_found", "no such folder", {
@@ -57,10 +68,10 @@ export async function openServer(options: ServerOptions, { onNotice }: ServerNot
   }
   const tokenFile = options.tokens === undefined ? null : await readTokenFile(options.tokens);
   const places = options.remote === undefined ? null : new Places({ access: options.remote, onRetry: onNotice });
-  const models = new ModelFolder(options.models, {
-    onNotice,
-    ...(places === null ? {} : { followReference: (source) => places.follow(source, "source") }),
-  });
+  const elsewhere = new ModelsElsewhere();
+  const follow = places === null ? refuseReference : (source: string) => places.follow(source, "source");
+  const folder = new ModelFolder(options.models, { onNotice, followReference: elsewhere.watch(follow) });
+  const models = elsewhere.hide(folder);
   let adapters = NO_ADAPTERS;
   if (options.adapters !== undefined) {
     const folder = new AdapterFolder(options.adapters, { onNotice, allowPth: options.allowPth });
@@ -71,15 +82,29 @@ export async function openServer(options: ServerOptions, { onNotice }: ServerNot
   const openSource: OpenSource = (locator) => {
     if (!isRemoteLocator(locator)) return openNamed(locator, root);
     if (places === null) throw new EtherError("unsupported", "no host is allowed", { hint: "see --allow-hosts" });
-    return places.openSource(locator);
+    return openHidden(() => places.openSource(locator), locator);
   };
   const repositories = new Repositories({
     ...{ models, adapters, storage: { openSource, startDigest }, allowPth: options.allowPth ?? false },
   });
   return {
     ...{ repositories, tokenFile },
+    start: async (signal) => {
+      await repositories.start(signal);
+      for (const { id, error } of repositories.state.failed) {
+        const { cause } = error;
+        const message = `${id}: ${(cause instanceof EtherError ? cause : error).toLine()}`;
+        // Of a reference it may have been said when it was followed.
+        if (!told.has(message)) onNotice(message);
+      }
+    },
     openRemoteAdapter: options.remote === undefined ? undefined : adapterReader(options.remote, onNotice),
   };
+}
+
+function refuseReference(source: string): Promise<never> {
+  const hint = "name its host in ETHER_ALLOW_HOSTS or --allow-hosts";
+  return Promise.reject(new EtherError("unsupported", `${source} is elsewhere, and no host is allowed`, { hint }));
 }
 
 /** Each reading has connections of its own, which end with it. */
@@ -109,12 +134,19 @@ async function readTokenFile(path: string): Promise<OpenedServer["tokenFile"]> {
 function openNamed(path: string, root: string): ByteSource {
   const name = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path.slice(path.lastIndexOf("/") + 1);
   try {
-    const source = openFileSource(path);
+    const source = new FileSource(path);
     return {
       ...{ name, size: source.size },
       read(offset, into) {
         try {
           return source.read(offset, into);
+        } catch (error) {
+          throw renamed(error, path, name);
+        }
+      },
+      mark() {
+        try {
+          return source.mark();
         } catch (error) {
           throw renamed(error, path, name);
         }

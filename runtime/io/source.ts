@@ -10,6 +10,12 @@ export interface ByteSource {
    * @throws {EtherError} `io_error` if the storage fails or ends early
    */
   read(offset: number, into: Uint8Array<ArrayBufferLike>): void | Promise<void>;
+  /**
+   * Another string as soon as the bytes that {@link read} gives may be others. Absent where the storage cannot say.
+   *
+   * @throws {EtherError} `io_error`
+   */
+  mark?(): string;
   /** Ends the use of the source. */
   close(): void;
 }

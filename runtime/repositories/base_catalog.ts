@@ -4,10 +4,11 @@ import type { ByteSource } from "../io/source.ts";
 import { type IdentifiedFile, largeFile } from "./file_identity.ts";
 import { BaseRepository } from "./base_repository.ts";
 import type { RepositoryLimits } from "./limits.ts";
-import { changed, computeSha256, openBase, type OpenedBase } from "./open_base.ts";
+import { computeSha256, openBase, type OpenedBase, openStamped } from "./open_base.ts";
 import { isPassing } from "./passing_error.ts";
 import { RecentMap } from "./recent_map.ts";
 import type { ModelStore, StoredModel } from "./stores.ts";
+import { changed, openUnchanged } from "./unchanged_source.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
 
 /** How far {@link BaseCatalog.start} is. */
@@ -125,14 +126,9 @@ export class BaseCatalog {
     const colon = locator.indexOf(":", SCHEME.length);
     const opening = this.#openings.get(Number(locator.slice(SCHEME.length, colon)));
     if (opening === undefined) throw new EtherError("io_error", "the model is no longer open", { hint: "ask again" });
-    const source = await this.#storage.openSource(locator.slice(colon + 1));
-    try {
-      await this.#checkUnchanged(opening);
-      return source;
-    } catch (error) {
-      source.close();
-      throw error;
-    }
+    const own = locator.slice(colon + 1);
+    const open = () => this.#storage.openSource(own);
+    return await openUnchanged(open, (mark) => this.#checkUnchanged(opening, own, mark));
   }
 
   /** Stops what is being computed. */
@@ -144,12 +140,18 @@ export class BaseCatalog {
   }
 
   /** @throws {EtherError} `io_error` where the files may be others than those that were identified */
-  async #checkUnchanged({ stored, repository }: Opening): Promise<void> {
-    const now = await this.#models.find(stored.id);
-    if (now?.stamp === stored.stamp) return;
+  async #checkUnchanged({ stored, repository }: Opening, locator: string, mark: string | undefined): Promise<void> {
+    const isMarked = mark !== undefined && stored.markOf !== undefined;
+    if (isMarked && stored.markOf?.(locator) === mark) return;
+    // A store may rely on a look for a while: its stamp says less than a mark that was read just now.
+    if (!isMarked && (await this.#models.find(stored.id))?.stamp === stored.stamp) return;
     // Other stamps, the same bytes: a file beside them changed, or one was written again.
-    const fresh = now === null ? null : await this.find(stored.id).catch(() => null);
+    const fresh = await this.find(stored.id).catch(() => null);
     if (fresh === null || repository === null || fresh.identity !== repository.identity) throw changed(stored.id);
+    const latest = this.#latest.get(stored.id);
+    if (isMarked && (latest?.repository !== fresh || latest.stored.markOf?.(locator) !== mark)) {
+      throw changed(stored.id);
+    }
   }
 
   async #opening(id: string): Promise<Opening | null> {
@@ -207,7 +209,8 @@ export class BaseCatalog {
     const signals = signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]);
     const digests = this.#digestsOf(stored);
     const prefixLength = `${SCHEME}${opening.number}:`.length;
-    const openSource = (locator: string) => this.#storage.openSource(locator.slice(prefixLength));
+    const openListed = openStamped(stored, this.#storage);
+    const openSource = (locator: string) => openListed(locator.slice(prefixLength));
     const files: IdentifiedFile[] = [];
     try {
       for (const entry of opened.unknown) {

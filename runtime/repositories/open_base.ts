@@ -11,6 +11,7 @@ import type { Storage } from "../plans/prepare_merge.ts";
 import { type IdentifiedFile, largeFile, originFile, smallFile } from "./file_identity.ts";
 import type { RepositoryLimits } from "./limits.ts";
 import type { StoredModel } from "./stores.ts";
+import { changed, openUnchanged } from "./unchanged_source.ts";
 
 /** A model, open. */
 export interface OpenedBase {
@@ -55,7 +56,8 @@ export async function openBase(
   const { place } = stored;
   const entries = await place.folder.list();
   const folder = new ListedFolder(place.folder, entries, prefix);
-  const openSource: OpenSource = (locator) => storage.openSource(locator.slice(prefix.length));
+  const openListed = openStamped(stored, storage);
+  const openSource: OpenSource = (locator) => openListed(locator.slice(prefix.length));
   const model = await openModel({ folder, file: place.file }, openSource);
   const weights = new Map(model.checkpoints.flatMap(({ files }) => files).map((file) => [file.path, file]));
   const indexes = new Set(model.checkpoints.flatMap(({ index }) => index === null ? [] : [index.entry.path]));
@@ -63,7 +65,7 @@ export async function openBase(
   if (listed.length > limits.files) {
     throw new EtherError("too_large", `${listed.length} files are more than ${limits.files}`, { file: stored.id });
   }
-  const byManifest = await manifestDigests(entries, folder, openSource);
+  const byManifest = await manifestDigests(stored, entries, folder, openSource);
 
   const identify = async (entry: FolderEntry): Promise<IdentifiedFile | null> => {
     const { path, size } = entry;
@@ -129,15 +131,18 @@ export async function computeSha256(
   }
 }
 
-/** A file, or a model, that is not what was listed. */
-export function changed(id: string, path?: string): EtherError {
-  const hint = "ask again; a file should be written beside its place and renamed";
-  const file = path === undefined ? id : `${id}/${path}`;
-  return new EtherError("io_error", "it changed while it was served", { file, hint });
+/** Opens a model's files as long as they are those that its stamp is of. */
+export function openStamped(stored: StoredModel, { openSource }: Storage): OpenSource {
+  if (stored.markOf === undefined) return openSource;
+  return (locator) =>
+    openUnchanged(() => openSource(locator), (mark) => {
+      if (mark !== undefined && mark !== stored.markOf?.(locator)) throw changed(stored.id);
+    });
 }
 
-/** Plain SHA-256 that a merge has written down, by path and size. */
+/** Plain SHA-256 that a merge has written down, by path and size, of files that have not been replaced since. */
 async function manifestDigests(
+  stored: StoredModel,
   entries: readonly FolderEntry[],
   folder: Folder,
   openSource: OpenSource,
@@ -149,7 +154,8 @@ async function manifestDigests(
   try {
     for (const { path, size, digest, sha256 } of parseManifest(await readAll(source), source.name)) {
       const plain = sha256 ?? (digest.startsWith("sha256:") ? digest.slice("sha256:".length) : undefined);
-      if (plain !== undefined && /^[0-9a-f]{64}$/.test(plain)) digests.set(`${path}\n${size}`, plain);
+      if (plain === undefined || !/^[0-9a-f]{64}$/.test(plain)) continue;
+      if (stored.isWrittenAfter?.(MANIFEST_FILE, path) ?? true) digests.set(`${path}\n${size}`, plain);
     }
   } catch (error) {
     // A manifest is a help where there is one; what it says can be computed.

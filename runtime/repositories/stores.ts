@@ -26,6 +26,16 @@ export interface StoredModel {
    * ETag). Undefined where the SHA-256 must be computed.
    */
   identify?(path: string): Promise<string>;
+  /**
+   * The {@link ByteSource.mark} of a file as it was when {@link stamp} was made, by what its folder locates it as;
+   * undefined for a file that was not there. Absent where the storage has no marks.
+   */
+  markOf?(locator: string): string | undefined;
+  /**
+   * True where a file was certainly written after another came to be what it is: what it says of the other is not of an
+   * earlier one. By their paths; absent where the storage has no times.
+   */
+  isWrittenAfter?(path: string, other: string): boolean;
   /** Keeps a SHA-256 that took time to compute, where it can; never fails. */
   keepSha256?(path: string, sha256: string): Promise<void>;
 }
