@@ -25,9 +25,9 @@ export { type ServerFlags, type ServerOptions, serverOptions } from "./runtime/d
  */
 export async function openApp(options: ServerOptions, more: Partial<AppOptions> = {}): Promise<AppType> {
   const warn = (message: string) => logLine("warn", "notice", message);
-  const { repositories, tokenFile, openRemoteAdapter } = await openServer(options, { onNotice: warn });
+  const { repositories, start, tokenFile, openRemoteAdapter } = await openServer(options, { onNotice: warn });
   const { readToken, writeToken, maxBytes, publicUrl } = options;
-  repositories.start().catch((error) => logLine("error", "start", describe(error)));
+  start().catch((error) => logLine("error", "start", describe(error)));
   return createApp({
     ...{ repositories, readToken, writeToken, maxBytes, publicUrl, openRemoteAdapter },
     tokens: tokenFile === null ? undefined : parseTokenRules(tokenFile.bytes, tokenFile.name),

@@ -22,7 +22,7 @@ const SHUTDOWN_MILLISECONDS = 10_000;
 export async function serve(flags: ServeFlags, { console, signal }: CommandContext): Promise<number> {
   const port = parsePort(flags.port);
   const options = serverOptions((name) => Deno.env.get(name), flags, resolvePath);
-  const { repositories, tokenFile, openRemoteAdapter } = await openServer(options, {
+  const { repositories, start, tokenFile, openRemoteAdapter } = await openServer(options, {
     onNotice: (message) => console.warn(message),
   });
   const { readToken, writeToken, maxBytes, publicUrl } = options;
@@ -34,7 +34,7 @@ export async function serve(flags: ServeFlags, { console, signal }: CommandConte
   });
   // Also with -q: with port 0 nothing else tells where.
   const server = listen(flags.host, port, app.fetch, (address) => writeErr(`listening on ${address}\n`));
-  const started = repositories.start(signal).catch((error) => {
+  const started = start(signal).catch((error) => {
     if (!signal.aborted) console.warn(error instanceof EtherError ? error.toLine() : String(error));
   });
   await aborted(signal);
@@ -54,6 +54,8 @@ function listen(
   try {
     return Deno.serve({
       ...{ hostname, port },
+      // A stream that broke after its headers went out: the log of requests has said so.
+      onError: () => new Response(null, { status: 500 }),
       onListen: (address) => {
         const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname;
         onListen(`http://${host}:${address.port}`);

@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import type { Repositories } from "../runtime/repositories/repositories.ts";
 import { ByteBudget } from "./access/budget.ts";
+import type { AppType } from "./app_type.ts";
 import { type CrossOrigin, useAccess } from "./access/middleware.ts";
 import type { TokenRule } from "./access/token_rules.ts";
 import { AccessRules } from "./access/tokens.ts";
@@ -20,6 +21,8 @@ import { openApiRoutes } from "./openapi/app.ts";
 import { pageRoutes } from "./pages/app.ts";
 import { answerProblem, problemResponse, RequestError } from "./problem.ts";
 import { v1Routes } from "./v1/app.ts";
+
+export type { AppSchema, AppType } from "./app_type.ts";
 
 /** What an app is made of. */
 export interface AppOptions {
@@ -54,7 +57,7 @@ export interface AppOptions {
  *
  * @throws {EtherError} `usage` for a token or a number that cannot be
  */
-export function createApp(options: AppOptions) {
+export function createApp(options: AppOptions): AppType {
   const context: RouteContext = {
     repositories: options.repositories,
     access: new AccessRules(options.tokens ?? [], options),
@@ -63,6 +66,7 @@ export function createApp(options: AppOptions) {
     log: options.log ?? (() => {}),
     openRemoteAdapter: options.openRemoteAdapter,
     memoryUsage: options.memoryUsage,
+    publicUrl: options.publicUrl?.replace(/\/+$/, ""),
     limits: { ...DEFAULT_LIMITS, ...options.limits },
   };
   const app = new Hono<RouteEnv>();
@@ -82,6 +86,3 @@ export function createApp(options: AppOptions) {
     .route("/", v1Routes(context))
     .route("/", hubRoutes(context, options));
 }
-
-/** The app's type, for `hc`. */
-export type AppType = ReturnType<typeof createApp>;

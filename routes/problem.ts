@@ -60,6 +60,7 @@ const PHRASES: Readonly<Record<number, string>> = {
   416: "Range Not Satisfiable",
   422: "Unprocessable Content",
   500: "Internal Server Error",
+  502: "Bad Gateway",
   503: "Service Unavailable",
   507: "Insufficient Storage",
 };

@@ -12,7 +12,7 @@ import { requireRead } from "./tokens.ts";
 const EXPOSED_HEADERS = [
   ...["ETag", "Content-Range", "Accept-Ranges", "Content-Length", "Content-Disposition", "Link", "Location"],
   ...["X-Repo-Commit", "X-Linked-Size", "X-Linked-Etag", "X-Error-Code", "X-Error-Message", "X-Request-Id"],
-  "Retry-After",
+  ...["X-HF-Warning", "Retry-After"],
 ];
 
 /** Headers that such a script may send. */

@@ -58,6 +58,8 @@ export function planFile(method: string, request: Headers, file: ServedFile): Fi
   }
   if (choice.kind === "whole") {
     headers.set("content-length", String(file.size));
+    // Clients that ask for the first byte learn the size from here; of an answer with status 200 it means nothing else.
+    if (file.size === 0 && ranged && request.has("range")) headers.set("content-range", "bytes */0");
     if (method !== "GET") return { status: 200, headers, body: null };
     return { status: 200, headers, body: bodyOf({ start: 0, end: file.size }, file) };
   }

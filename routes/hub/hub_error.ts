@@ -85,7 +85,7 @@ function describe(error: unknown): string {
 }
 
 /** A header carries ASCII: whatever else is escaped. */
-function printable(text: string): string {
+export function printable(text: string): string {
   const ascii = text.replace(/[^\x20-\x7e]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
   return ascii.length > MAX_MESSAGE_LENGTH ? `${ascii.slice(0, MAX_MESSAGE_LENGTH)}...` : ascii;
 }

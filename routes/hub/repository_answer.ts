@@ -6,7 +6,7 @@ import { readBody } from "../access/body.ts";
 import type { RouteContext, RouteEnv } from "../context.ts";
 import { answerFile } from "../files/answer_file.ts";
 import { listBranches, listCommits } from "./history.ts";
-import { entryNotFound, refusesRecipe, repositoryNotFound, revisionNotFound } from "./hub_error.ts";
+import { entryNotFound, printable, refusesRecipe, repositoryNotFound, revisionNotFound } from "./hub_error.ts";
 import { listPaths, listTree } from "./listing.ts";
 import { readPathsRequest } from "./paths_request.ts";
 import { isTrue } from "./query.ts";
@@ -145,7 +145,14 @@ function sendFile(
     ...{ path: file.path, size: file.size, etag: file.etag },
     open: (range: { start: number; end: number }) => repository.stream(file, range),
   };
-  return answerFile(context, budget, served, { ...commit, "cache-control": cacheControl });
+  const warning = warningOf(repository);
+  const more = warning === null ? {} : { "x-hf-warning": warning };
+  return answerFile(context, budget, served, { ...commit, ...more, "cache-control": cacheControl });
+}
+
+/** The first of a recipe's warnings as the Hub's clients print it: `topic; message`. */
+function warningOf({ warnings: [first] }: Repository): string | null {
+  return first === undefined ? null : `Recipe; ${printable(first)}`;
 }
 
 /** The length is said: that of a HEAD would be 0. */

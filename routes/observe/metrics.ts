@@ -57,7 +57,7 @@ export interface Reading {
   readonly help: string;
   readonly type: "gauge" | "counter";
   /** Undefined: the host cannot tell. */
-  readonly read: () => number | undefined;
+  readonly read: () => number | undefined | Promise<number | undefined>;
 }
 
 /** What one app counts. */
@@ -78,7 +78,7 @@ export class Metrics {
   }
 
   /** The text of all numbers. */
-  render(): string {
+  async render(): Promise<string> {
     const lines = [
       ...family("ether_requests_total", "Requests answered.", "counter"),
       ...this.requests.lines("ether_requests_total"),
@@ -90,7 +90,7 @@ export class Metrics {
       ...this.seconds.lines("ether_answer_seconds"),
     ];
     for (const { name, help, type, read } of this.#readings) {
-      const value = read();
+      const value = await read();
       if (value !== undefined) lines.push(...family(name, help, type), `${name} ${value}`);
     }
     return `${lines.join("\n")}\n`;

@@ -1,7 +1,7 @@
 /** One line and a few counts for each request, when its body has ended. */
 import { createMiddleware } from "hono/factory";
 import { routePath } from "hono/route";
-import { EtherError } from "../../runtime/error.ts";
+import { errorFields } from "./error_fields.ts";
 import type { RouteContext, RouteEnv } from "../context.ts";
 import { RequestRecord } from "./request_record.ts";
 
@@ -23,8 +23,9 @@ export function requestLog({ log, metrics }: Pick<RouteContext, "log" | "metrics
     metrics.seconds.observe((performance.now() - started) / 1000);
     metrics.requests.add({ method, route, status: String(status) });
     // A server that is busy is not at fault.
-    if (context.error !== undefined && (status === 500 || status === 507)) {
-      log(errorLine(context.error, context.get("requestId")));
+    if (context.error !== undefined && [500, 502, 507].includes(status)) {
+      const line = { time: new Date().toISOString(), level: "error", msg: "error" };
+      log({ ...line, request_id: context.get("requestId"), ...errorFields(context.error) });
     }
     const caller = context.get("caller");
     record.whenEnded(() => {
@@ -34,20 +35,15 @@ export function requestLog({ log, metrics }: Pick<RouteContext, "log" | "metrics
         metrics.streams.add({ route, outcome: record.outcome! });
       }
       const length = headers.get("content-length");
+      const failed = record.outcome === "failed";
       log({
-        ...{ time: new Date().toISOString(), level: "info", msg: "request", method, route, status },
+        ...{ time: new Date().toISOString(), level: failed ? "error" : "info", msg: "request", method, route, status },
         bytes: streamed ? record.byteLength : length === null ? null : Number(length),
         ms: Math.round((performance.now() - started) * 10) / 10,
         outcome: record.outcome,
         ...{ request_id: context.get("requestId"), token: caller?.tokenId ?? null },
+        ...failed ? errorFields(record.error) : {},
       });
     });
   });
-}
-
-/** What an operator needs of an error that is the server's own. */
-function errorLine(error: unknown, requestId: string) {
-  const line = { time: new Date().toISOString(), level: "error", request_id: requestId };
-  if (error instanceof EtherError) return { ...line, msg: error.code, detail: error.toLine() };
-  return { ...line, msg: "bug", detail: error instanceof Error ? error.stack ?? error.message : String(error) };
 }

@@ -24,6 +24,8 @@ export class RequestRecord {
   route: string | null = null;
   /** Bytes of the body so far. */
   byteLength = 0;
+  /** What broke the stream. */
+  error: unknown = null;
   #outcome: Outcome | null = null;
   #streaming = false;
   #onEnd: (() => void) | null = null;
@@ -100,13 +102,21 @@ export class RequestRecord {
           }
         } catch (error) {
           const wasEnded = this.#outcome !== null;
+          if (!wasEnded) this.error = error;
           end("failed");
           if (wasEnded) return;
           reader?.cancel(error).catch(() => {});
-          throw error;
+          throw brokenBody();
         }
       },
       cancel,
     }, { highWaterMark: 0 });
   }
+}
+
+/** Hosts print what breaks a body: this says no more than they may. What it was is {@link RequestRecord.error}. */
+function brokenBody(): Error {
+  const error = new Error("a body broke off; the log of requests says why");
+  error.stack = `Error: ${error.message}`;
+  return error;
 }

@@ -5,10 +5,10 @@ import type { RouteContext, RouteEnv } from "../context.ts";
 const PATH = "/openapi.json";
 
 /** The document, made when it is first asked for. It says nothing of what the server holds, and is open. */
-export function openApiRoutes({ access }: RouteContext) {
+export function openApiRoutes({ access, publicUrl }: Pick<RouteContext, "access" | "publicUrl">) {
   const documents = new Map<string, string>();
   return new Hono<RouteEnv>().get(PATH, async (context) => {
-    const prefix = context.req.path.slice(0, -PATH.length);
+    const prefix = publicUrl ?? context.req.path.slice(0, -PATH.length);
     let text = documents.get(prefix);
     if (text === undefined) {
       const [{ openApiDocument }, { OPERATIONS }] = await Promise.all([

@@ -9,7 +9,7 @@ type Json = Record<string, unknown>;
 /** What the document says beside its operations. */
 export interface DocumentOptions {
   readonly operations: readonly Operation[];
-  /** Where the app is mounted, a path without its last slash; empty at the root. */
+  /** Where clients find the app: a path or a URL without its last slash; empty at the root. */
   readonly prefix: string;
   /** True where reading takes a token. */
   readonly readsNeedToken: boolean;
@@ -34,6 +34,7 @@ const DESCRIPTIONS: Readonly<Record<number, string>> = {
   416: "The range lies outside the file.",
   422: "It was understood, and cannot be done: `code` says why.",
   429: "No room now; come again after `Retry-After`.",
+  502: "A host elsewhere does not do its part.",
   503: "No room, or not ready; come again after `Retry-After`.",
 };
 

@@ -6,7 +6,7 @@ import type { Page } from "./page.ts";
 const DOCS = "/docs";
 
 /** The pages say no name of what the server holds, and are open. */
-export function pageRoutes({ access }: Pick<RouteContext, "access">) {
+export function pageRoutes({ access, publicUrl }: Pick<RouteContext, "access" | "publicUrl">) {
   const made = new Map<string, Promise<Page>>();
 
   /** Made once for each path: an app is mounted at one. */
@@ -20,7 +20,7 @@ export function pageRoutes({ access }: Pick<RouteContext, "access">) {
   }
 
   const home = (context: Context<RouteEnv>) =>
-    answer(context, async (path) => (await import("./home.ts")).homePage(rootFrom(path)));
+    answer(context, async (path) => (await import("./home.ts")).homePage(rootFrom(path), publicUrl));
 
   return new Hono<RouteEnv>()
     .get("/", home)
@@ -34,7 +34,7 @@ export function pageRoutes({ access }: Pick<RouteContext, "access">) {
           import("../openapi/operations.ts"),
         ]);
         const { readsNeedToken, hasWriters } = access;
-        const prefix = path.slice(0, -DOCS.length);
+        const prefix = publicUrl ?? path.slice(0, -DOCS.length);
         return docsPage(openApiDocument({ operations: OPERATIONS, prefix, readsNeedToken, hasWriters }));
       }));
 }

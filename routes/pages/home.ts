@@ -15,18 +15,19 @@ import { makePage, type Markup, type Page } from "./page.ts";
 /**
  * Makes the page. It holds no name of anything: whoever may read gets those by the script.
  *
- * @param root  where the app is, as seen from the page's URL, e.g. `./`
+ * @param root      where the app is, as seen from the page's URL, e.g. `./`
+ * @param endpoint  what clients are told, without its last slash. @default where the page was found
  */
-export function homePage(root: string): Promise<Page> {
+export function homePage(root: string, endpoint = ""): Promise<Page> {
   return makePage({
     title: "ether-edge",
     styles: [baseStyle, homeStyle],
     script: joinModules([dom, server, clientLines, layerGrid, layerPicture, builder, home]),
-    body: bodyOf(root),
+    body: bodyOf(root, endpoint),
   });
 }
 
-function bodyOf(root: string): Markup {
+function bodyOf(root: string, endpoint: string): Markup {
   return html`
     <a class="skip" href="#main">To the content</a>
     <header>
@@ -91,7 +92,7 @@ function bodyOf(root: string): Markup {
         <section aria-labelledby="clients-title">
           <h2 id="clients-title">Point a client here</h2>
           <p class="note">For the recipe above. Any Hugging Face client works, with the endpoint
-            <code id="endpoint"></code>.</p>
+            <code id="endpoint" data-url="${endpoint}"></code>.</p>
           <div id="clients"></div>
         </section>
       </div>

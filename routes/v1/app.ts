@@ -51,7 +51,7 @@ export function v1Routes(routes: RouteContext) {
     .put("/v1/adapters/:id", writable(routes), sends<{ query: PutQueryText }>(), async (context) => {
       const { putAdapter } = await import("./put_adapter.ts");
       const { created, etag, body } = await putAdapter(context, context.req.param("id"), routes);
-      const headers = { ...NO_STORE, etag, location: context.req.path };
+      const headers = { ...NO_STORE, etag, location: publicPath(context.req.path, routes) };
       return created ? context.json(body, 201, headers) : context.json(body, 200, headers);
     })
     .delete("/v1/adapters/:id", writable(routes), async (context) => {
@@ -72,6 +72,12 @@ export function v1Routes(routes: RouteContext) {
     throw new RequestError(404, "not_found", "there is no such route", { hint: "GET /openapi.json lists them" });
   });
   return app;
+}
+
+/** A path under `/v1` as clients see it. */
+function publicPath(path: string, { publicUrl }: RouteContext): string {
+  // No name of an adapter has a slash: the last `/v1/` begins the route, whatever it is mounted under.
+  return publicUrl === undefined ? path : new URL(publicUrl + path.slice(path.lastIndexOf("/v1/"))).pathname;
 }
 
 /** For `hc`: what a script must send. The handler checks it. */

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { EtherError } from "../../runtime/error.ts";
 import { quote } from "../../runtime/json/quote.ts";
 import type { PreparedApply } from "../../runtime/apply/prepared_apply.ts";
-import { parseRecipe, type Recipe } from "../../runtime/recipes/recipe.ts";
+import { checkLength, parseRecipe, type Recipe } from "../../runtime/recipes/recipe.ts";
 import { encodeHeader } from "../../runtime/safetensors/write.ts";
 import { readBody } from "../access/body.ts";
 import type { Reservation } from "../access/budget.ts";
@@ -16,6 +16,9 @@ import { ApplyQuery } from "./schemas.ts";
 export const SAFETENSORS_TYPES = [
   ...["application/octet-stream", "application/vnd.safetensors", "application/x-safetensors"],
 ] as const;
+
+/** Adapters of one request: each is read and checked before the first token is. */
+const MAX_ADAPTERS = 256;
 
 type Op = "in" | "out" | "linear";
 
@@ -44,6 +47,8 @@ export async function applyAdapters(context: Context<RouteEnv>, routes: RouteCon
   const { bytes, reservation } = await readBody(context.req.raw, bodyLimits, budget);
   try {
     const inputs = readActivations(bytes);
+    // Without rows all of them apply to each token, one after the other: that is a recipe.
+    if (inputs.some(({ rows }) => rows === null)) checkLength(recipe);
     const lease = await repositories.apply(base, recipe, visible);
     if (lease === null) throw noAdapter(recipe[0]?.name ?? "");
     let results: Result[];
@@ -63,7 +68,12 @@ export async function applyAdapters(context: Context<RouteEnv>, routes: RouteCon
 /** `a,b@0.5`: like a recipe, but each part for itself, as a row may be for one of them alone. */
 function recipeOf(text: string): Recipe {
   if (text === "") return [];
-  return text.split(",").map((part) => {
+  const parts = text.split(",");
+  if (parts.length > MAX_ADAPTERS) {
+    const message = `${parts.length} adapters in one request are more than ${MAX_ADAPTERS}`;
+    throw new EtherError("bad_recipe", message, { field: "adapters" });
+  }
+  return parts.map((part) => {
     const recipe = parseRecipe(part);
     if (recipe.length !== 1) {
       const message = `${quote(part)} is not one adapter`;

@@ -101,7 +101,7 @@ export const V1_OPERATIONS: readonly Operation[] = [
       200: json("It takes the place of another.", schemas.StoredAdapter, { ...SUMMARY, fingerprint: "targets" }),
       201: json("It is new.", schemas.StoredAdapter, { ...SUMMARY, fingerprint: "none" }),
     },
-    errors: [400, 404, 408, 409, 412, 413, 415, 422, 503],
+    errors: [400, 404, 408, 409, 412, 413, 415, 422, 502, 503],
   },
   {
     ...{ id: "deleteAdapter", method: "delete", path: "/v1/adapters/{id}", tag: "adapters", access: "write" },
@@ -152,7 +152,7 @@ export const V1_OPERATIONS: readonly Operation[] = [
     description:
       "The body is a safetensors file: `<module>` [tokens, dimension] in F32, F16 or BF16, and where tokens " +
       "have adapters of their own `<module>.rows` I32 [tokens], indexes of `adapters` or −1 for none. " +
-      "The answer has the same modules, F32.",
+      "The answer has the same modules, F32. At most 16 adapters where a module has no rows, else 256.",
     query: schemas.ApplyQuery,
     body: SAFETENSORS,
     answers: { 200: { description: "A safetensors file.", content: SAFETENSORS } },
@@ -174,7 +174,10 @@ export const STATE_OPERATIONS: readonly Operation[] = [
     ...{ id: "isReady", method: "get", path: "/readyz", tag: "state", access: "open" },
     summary: "Every base can be served",
     answers: {
-      200: json("They can.", schemas.Readiness, { ready: true, models: 2, identified: 2, failed: 0 }),
+      200: json("They can, but those that failed.", schemas.Readiness, {
+        ...{ ready: true, models: 2, identified: 1, failed: 1 },
+        errors: [{ id: "torn", code: "bad_header" }],
+      }),
       503: json("Identities are still being computed.", schemas.Readiness, {
         ...{ ready: false, models: 2, identified: 1, failed: 0 },
       }),

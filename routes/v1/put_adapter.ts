@@ -1,6 +1,6 @@
 /** `PUT` and `DELETE /v1/adapters/{id}`. */
 import type { Context } from "hono";
-import { EtherError } from "../../runtime/error.ts";
+import { type ErrorCode, EtherError } from "../../runtime/error.ts";
 import { quote } from "../../runtime/json/quote.ts";
 import { readBody } from "../access/body.ts";
 import { requireWrite } from "../access/tokens.ts";
@@ -17,6 +17,9 @@ const CONFIG = "adapter_config.json";
 const TENSORS = "adapter_model.safetensors";
 /** A config, the headers of the parts, and the borders between them. */
 const MULTIPART_BYTES = 1024 * 1024;
+
+/** Codes of errors that a host elsewhere is to blame for. */
+const UPSTREAM: readonly ErrorCode[] = ["io_error", "timed_out", "source_changed"];
 
 /** Writers of one process, so that a condition still holds when the adapter is replaced. */
 const turns = new WeakMap<RouteContext, Turns>();
@@ -102,7 +105,7 @@ async function readFiles(context: Context<RouteEnv>, routes: RouteContext): Prom
       return { files, release: () => reservation.release() };
     } catch (error) {
       reservation.release();
-      throw error;
+      throw upstreamError(error);
     }
   }
   const { adapterBytes, bodyMilliseconds } = routes.limits;
@@ -117,6 +120,13 @@ async function readFiles(context: Context<RouteEnv>, routes: RouteContext): Prom
     reservation.release();
     throw error;
   }
+}
+
+/** What a host elsewhere does wrong is no fault of this server, and none of the client's. */
+function upstreamError(error: unknown): unknown {
+  if (!(error instanceof EtherError) || !UPSTREAM.includes(error.code)) return error;
+  const { code, message, file, tensor, field, hint } = error;
+  return new RequestError(502, code, message, { file, tensor, field, hint, cause: error.cause });
 }
 
 async function partsOf(bytes: Uint8Array<ArrayBuffer>, contentType: string, maxBytes: number): Promise<Files> {

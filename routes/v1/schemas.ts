@@ -2,6 +2,8 @@
 import * as z from "zod/mini";
 import { ERROR_CODES, type ErrorCode } from "../../runtime/error.ts";
 
+const CODES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
+
 // Messages of checks; without them zod/mini says "Invalid input" to everything.
 z.config(z.locales.en());
 
@@ -126,6 +128,8 @@ export const Readiness = z.object({
   models: COUNT,
   identified: COUNT,
   failed: COUNT,
+  /** Only for readers. */
+  errors: z.optional(z.array(z.object({ id: RepositoryId, code: z.enum(CODES) }))),
 });
 
 /** Every error outside the Hub routes. */
@@ -134,7 +138,7 @@ export const ProblemDocument = z.object({
   title: z.string(),
   status: z.int(),
   detail: z.string(),
-  code: z.optional(z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]])),
+  code: z.optional(z.enum(CODES)),
   file: z.optional(z.string()),
   tensor: z.optional(z.string()),
   field: z.optional(z.string()),

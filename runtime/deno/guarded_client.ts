@@ -59,6 +59,7 @@ export class GuardedClient implements HttpClient {
     if (isAddress(url.hostname)) this.#check(url, host);
     const addresses = isAddress(url.hostname) ? [] : await this.#addressesOf(url, host);
     signal?.throwIfAborted();
+    for (const { address } of addresses) requireRight(url, address);
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     const request = (url.protocol === "https:" ? https : http).request({
       ...{ host, port: url.port || undefined, path: url.pathname + url.search, method },
@@ -112,6 +113,19 @@ export class GuardedClient implements HttpClient {
     }:8000`;
     throw new EtherError("host_refused", `${url.host} has the address ${address}, which is not public`, { hint });
   }
+}
+
+/**
+ * A connection that is not allowed ends the process: its error comes out of the resolver's callback, where nobody
+ * catches it.
+ *
+ * @throws {EtherError} `io_error`
+ */
+function requireRight({ port, protocol }: URL, address: string): void {
+  const host = `${address.includes(":") ? `[${address}]` : address}:${port || (protocol === "https:" ? 443 : 80)}`;
+  if (Deno.permissions.querySync({ name: "net", host }).state === "granted") return;
+  const hint = "--allow-net without a list: connections go to addresses that were checked";
+  throw new EtherError("io_error", `the process may not connect to ${host}`, { hint });
 }
 
 function resolveName(host: string): Promise<readonly ResolvedAddress[]> {

@@ -22,6 +22,8 @@ export class SketchStore {
   readonly #sketches = new Map<string, Float64Array>();
   readonly #pending = new Map<string, Promise<Float64Array>>();
   #byteLength = 0;
+  #hitCount = 0;
+  #missCount = 0;
 
   /** @param maxByteLength  of all sketches that are kept */
   constructor(maxByteLength: number) {
@@ -33,6 +35,16 @@ export class SketchStore {
     return this.#byteLength;
   }
 
+  /** Sketches so far that were kept, or that somebody else was summing. */
+  get hitCount(): number {
+    return this.#hitCount;
+  }
+
+  /** Sketches that had to be summed so far. */
+  get missCount(): number {
+    return this.#missCount;
+  }
+
   /** A sketch, which nobody may change. @throws whatever making it throws; the signal's reason */
   async get({ key, make, signal }: SketchWish): Promise<Float64Array> {
     for (;;) {
@@ -41,17 +53,22 @@ export class SketchStore {
       if (known !== undefined) {
         this.#sketches.delete(key);
         this.#sketches.set(key, known);
+        this.#hitCount++;
         return known;
       }
       const pending = this.#pending.get(key);
       if (pending === undefined) return await this.#make(key, make);
       // Whoever makes it may be stopped for reasons of their own: then it is the next one's turn.
       const made = await untilAborted(pending.catch(() => null), signal);
-      if (made !== null) return made;
+      if (made !== null) {
+        this.#hitCount++;
+        return made;
+      }
     }
   }
 
   async #make(key: string, make: () => Promise<Float64Array>): Promise<Float64Array> {
+    this.#missCount++;
     const making = make();
     this.#pending.set(key, making);
     try {

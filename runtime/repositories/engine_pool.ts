@@ -37,6 +37,7 @@ export class EnginePool {
   readonly #idle: Place[] = [];
   readonly #waiters = new Set<Waiter>();
   #count = 0;
+  #waitCount = 0;
   #closed = false;
 
   constructor(options: EnginePoolOptions) {
@@ -46,6 +47,11 @@ export class EnginePool {
   /** Engines that there are now. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Borrowers that had to wait so far. */
+  get waitCount(): number {
+    return this.#waitCount;
   }
 
   /**
@@ -87,6 +93,7 @@ export class EnginePool {
       reject(signal!.reason);
     };
     this.#waiters.add(waiter);
+    this.#waitCount++;
     signal?.addEventListener("abort", stop, { once: true });
     try {
       return await promise;

@@ -24,6 +24,18 @@ export interface ResolvedPart {
   readonly tenThousandths: number;
 }
 
+/** What was done for all streams so far. */
+export interface StreamCounters {
+  /** Pieces of merged files that were asked of an engine. */
+  readonly pieces: number;
+  /** Pieces that waited for an engine. */
+  readonly engineWaits: number;
+  /** Sketches that were at hand. */
+  readonly sketchHits: number;
+  /** Sketches that were summed. */
+  readonly sketchMisses: number;
+}
+
 /** Combinations of adapters that are held against one commit; more can only be made on purpose. */
 const MAX_COMBINATIONS = 4096;
 
@@ -38,6 +50,7 @@ export class RecipeCatalog {
   readonly #planned: RecentMap<string, Promise<MergedRepository>>;
   /** Recipes of the commits that were issued here: long ones do not tell by themselves. */
   readonly #commits: RecentMap<string, Recipe>;
+  #pieceCount = 0;
 
   constructor(adapters: AdapterCatalog, snapshots: AdapterSnapshots, storage: Storage, limits: RepositoryLimits) {
     this.#adapters = adapters;
@@ -68,13 +81,22 @@ export class RecipeCatalog {
     return parts === null ? null : await this.#repository(base, parts);
   }
 
-  /** A commit of a base; null for one that fits nothing that is visible. @throws {EtherError} what does not fit */
+  /**
+   * A commit of a base; null for one that fits nothing that is visible.
+   *
+   * @throws {EtherError} `not_found` for one of a long recipe, which does not tell by itself and was not issued here; what
+   * does not fit
+   */
   async findCommit(base: BaseRepository, commit: string, visible: Visible): Promise<Repository | null> {
     if (commit === base.commit) return base;
     const decoded = decodeCommit(commit);
     if (decoded === null || decoded.kind === "base") return null;
     const known = await this.#remembered(base, commit, visible);
-    if (known !== null || decoded.kind === "table") return known;
+    if (known !== null) return known;
+    if (decoded.kind === "table") {
+      const message = "a commit of three or more adapters is known only to the node that issued it";
+      throw new EtherError("not_found", message, { hint: "ask by recipe" });
+    }
     const candidates: (readonly ResolvedPart[])[] = [];
     for (const { digestPrefix, tenThousandths } of decoded.parts) {
       const records = await this.#adapters.withPrefix(digestPrefix, visible);
@@ -118,6 +140,13 @@ export class RecipeCatalog {
     return parts;
   }
 
+  /** See {@link StreamCounters}. */
+  get counters(): StreamCounters {
+    const { hitCount, missCount } = this.#sketches;
+    const engineWaits = this.#engines.waitCount;
+    return { pieces: this.#pieceCount, engineWaits, sketchHits: hitCount, sketchMisses: missCount };
+  }
+
   /** Ends the streams' engines. */
   close(): void {
     this.#engines.close();
@@ -150,7 +179,10 @@ export class RecipeCatalog {
     const names = parts.map(({ record: { id, key } }) => ({ id, key }));
     return await MergedRepository.of({ base, recipe: recipeOf(parts), adapters: adaptersOf(parts), plan }, {
       sketches: this.#sketches,
-      borrow: (user, work, signal) => this.#engines.use(user, work, signal),
+      borrow: (user, work, signal) => {
+        this.#pieceCount++;
+        return this.#engines.use(user, work, signal);
+      },
       hold: () => this.#hold(names),
     });
   }

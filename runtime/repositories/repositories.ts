@@ -17,7 +17,7 @@ import { BaseCatalog, type CatalogState } from "./base_catalog.ts";
 import type { BaseRepository } from "./base_repository.ts";
 import { DEFAULT_LIMITS, type RepositoryLimits } from "./limits.ts";
 import { checkAdapter, checkFiles, type FingerprintCheck } from "./put_adapter.ts";
-import { RecipeCatalog } from "./recipe_catalog.ts";
+import { RecipeCatalog, type StreamCounters } from "./recipe_catalog.ts";
 import type { Repository } from "./repository.ts";
 import { AdapterSnapshots, snapshotOf } from "./snapshots.ts";
 import type { AdapterStore, ModelStore } from "./stores.ts";
@@ -28,6 +28,7 @@ export type { CatalogState } from "./base_catalog.ts";
 export type { BaseRepository } from "./base_repository.ts";
 export type { RepositoryLimits } from "./limits.ts";
 export type { FingerprintCheck } from "./put_adapter.ts";
+export type { StreamCounters } from "./recipe_catalog.ts";
 
 /** What {@link Repositories} are made of. */
 export interface RepositoriesOptions {
@@ -87,6 +88,16 @@ export class Repositories {
   /** How far {@link start} is. */
   get state(): CatalogState {
     return this.#bases.state;
+  }
+
+  /** What was computed so far. */
+  get counters(): StreamCounters {
+    return this.#recipes.counters;
+  }
+
+  /** Models that there are now. */
+  async countModels(): Promise<number> {
+    return (await this.#bases.list()).length;
   }
 
   /**

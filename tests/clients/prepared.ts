@@ -23,6 +23,8 @@ export function hubFolders(): HubFolders {
     adapters: `${root}/adapters`,
   };
   copyFolder("base", `${folders.models}/${REPO}`);
+  // Repositories have such files, and clients probe each for its first byte.
+  Deno.writeTextFileSync(`${folders.models}/${REPO}/empty.txt`, "");
   for (const name of ["ether", "etherplus", "etherplus-reference"]) {
     copyFolder(name, `${folders.adapters}/${name}`);
   }

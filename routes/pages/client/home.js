@@ -109,7 +109,7 @@ function keyOf({ id, digest }) {
 
 function showClients({ repo, revision, files }) {
   const file = files.find(({ path }) => path.endsWith(".safetensors"))?.path ?? files[0]?.path ?? "config.json";
-  const endpoint = rootOf(location).slice(0, -1);
+  const endpoint = byId("endpoint").dataset.url || rootOf(location).slice(0, -1);
   const lines = clientLines({ endpoint, repo, revision, file, needsToken: hasToken() });
   byId("endpoint").textContent = endpoint;
   byId("clients").replaceChildren(...lines.map(({ name, note, text }) =>

@@ -78,6 +78,18 @@ Deno.test("planFile: an empty file", async () => {
   const { served } = file(0);
   const plan = planFile("GET", new Headers(), served);
   assertEquals([plan.status, plan.headers.get("content-length"), await bodyOf(plan)], [200, "0", new Uint8Array(0)]);
+  assertEquals(plan.headers.has("content-range"), false);
+});
+
+Deno.test("planFile: a probe for the first byte of an empty file gets the whole of it, and its size", async () => {
+  const { served } = file(0);
+  for (const range of ["bytes=0-0", "bytes=0-", "bytes=-1", "bytes=5-9"]) {
+    const plan = planFile("GET", new Headers({ range }), served);
+    assertEquals([plan.status, plan.headers.get("content-length"), plan.headers.get("content-range")], [
+      ...[200, "0", "bytes */0"],
+    ]);
+    assertEquals(await bodyOf(plan), new Uint8Array(0));
+  }
 });
 
 Deno.test("planFile: bodies have the length that is said, and hold the bytes that are asked for", async () => {

@@ -1,6 +1,7 @@
 /** Bodies of the Hub's routes: what is computed for them, when, and what a client gets when something goes wrong. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createApp } from "../../../routes/app.ts";
+import { openServer } from "../../../runtime/deno/server.ts";
 import type { Repositories } from "../../../runtime/repositories/repositories.ts";
 import { etherConfig, tensorFile } from "../../commands/made_files.ts";
 import { copyFolder, type HubFolders, openRepositories, temporaryFolder } from "./small_hub.ts";
@@ -262,3 +263,23 @@ async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+Deno.test("counters: pieces of merged files are counted, and whoever waits for an engine", async () => {
+  const { repositories: own } = await openServer(folders);
+  await own.start();
+  const metrics = async () => {
+    const text = await (await createApp({ repositories: own }).request("/metrics")).text();
+    const read = (name: string) => Number(new RegExp(`^ether_${name}_total (.+)$`, "m").exec(text)![1]);
+    return { pieces: read("pieces"), engine_waits: read("engine_waits") };
+  };
+  const ranged = async () => await (await ask(own, { headers: { range: "bytes=0-3000000" } })).bytes();
+  assertEquals(await metrics(), { pieces: 0, engine_waits: 0 });
+  await ranged();
+  const { pieces, engine_waits } = await metrics();
+  assert(pieces >= 3 && engine_waits === 0, `${pieces} ${engine_waits}`);
+  await Promise.all(Array.from({ length: 6 }, ranged));
+  const after = await metrics();
+  assertEquals(after.pieces, 7 * pieces);
+  assert(after.engine_waits > 0 && after.engine_waits < after.pieces, String(after.engine_waits));
+  await own.close();
+});

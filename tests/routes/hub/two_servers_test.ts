@@ -17,6 +17,15 @@ Deno.test("two servers: a commit of one is answered by the other, and by one tha
   });
 
   const { sha, siblings } = await json(`${first.url}/api/models/${REPO}/revision/${recipe}`);
+  const long = (await json(`${first.url}/api/models/${REPO}/revision/ether+etherplus+etherplus-reference`)).sha;
+  assertEquals((await json(`${first.url}/api/models/${REPO}/revision/${long}`)).sha, long);
+  const unknown = await fetch(`${second.url}/api/models/${REPO}/revision/${long}`);
+  await unknown.body?.cancel();
+  const told = ["x-error-code", "x-error-message"].map((name) => unknown.headers.get(name));
+  assertEquals([unknown.status, ...told], [
+    ...[404, "RevisionNotFound"],
+    "not_found: a commit of three or more adapters is known only to the node that issued it; ask by recipe",
+  ]);
   const chain = (await json(`${first.url}/api/models/${REPO}/revision/ether@-1+etherplus-reference@0.25`)).sha;
   const tags = await tagsOf(first.url, sha);
   assertEquals(await tagsOf(second.url, sha), tags);

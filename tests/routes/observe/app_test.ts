@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { EtherError } from "../../../runtime/error.ts";
-import { testApp } from "../v1/test_app.ts";
+import { READ_TOKEN, testApp } from "../v1/test_app.ts";
 
 Deno.test("observe: ready means that every identity is known", async () => {
   await using test = await testApp({ unstarted: true });
@@ -13,11 +13,20 @@ Deno.test("observe: ready means that every identity is known", async () => {
   assertEquals([after.status, await after.json()], [200, { ready: true, models: 1, identified: 1, failed: 0 }]);
 });
 
-Deno.test("observe: a base that cannot be served is counted, and not named", async () => {
+Deno.test("observe: a base that cannot be served is counted, and named to readers alone", async () => {
   const failed = [{ id: "secret", error: new EtherError("bad_header", "x") }];
-  await using test = await testApp({ repositories: { state: { ready: true, models: 2, identified: 1, failed } } });
+  const repositories = { state: { ready: true, models: 2, identified: 1, failed } };
+  await using test = await testApp({ repositories, tokens: { readToken: READ_TOKEN } });
   const text = await (await test.ask("/readyz")).text();
   assertEquals([JSON.parse(text).failed, text.includes("secret")], [1, false]);
+  const { errors } = await (await test.ask("/readyz", { token: READ_TOKEN })).json();
+  assertEquals(errors, [{ id: "secret", code: "bad_header" }]);
+});
+
+Deno.test("observe: the number of bases is that of now", async () => {
+  let count = 1;
+  await using test = await testApp({ repositories: { countModels: () => Promise.resolve(count) } });
+  for (count of [1, 3]) assert((await (await test.ask("/metrics")).text()).includes(`ether_models ${count}\n`));
 });
 
 Deno.test("observe: metrics count requests, streams and bytes", async () => {

@@ -68,15 +68,18 @@ Deno.test("record: a client that goes away cancels the source, before the first 
 });
 
 Deno.test("record: an error of the source breaks the stream, and gives back what it held", async () => {
-  const { budget, body, ends } = watched([5], {}, { failsAtEnd: true });
-  await assertRejects(() => new Response(body).bytes(), Error, "the disk is gone");
+  const { budget, body, record, ends } = watched([5], {}, { failsAtEnd: true });
+  const told = await assertRejects(() => new Response(body).bytes(), Error, "a body broke off");
+  assertEquals([(record.error as Error).message, told.cause], ["the disk is gone", undefined]);
+  assertEquals(Deno.inspect(told).includes("disk"), false);
   assertEquals([budget.usedBytes, ends], [0, ["failed"]]);
 });
 
 Deno.test("record: a byte too many or too few breaks the stream", async () => {
   for (const byteLength of [9, 11]) {
-    const { budget, body, ends } = watched([5, 5], { byteLength });
-    await assertRejects(() => new Response(body).bytes(), Error, `a body of ${byteLength} bytes has 10`);
+    const { budget, body, record, ends } = watched([5, 5], { byteLength });
+    await assertRejects(() => new Response(body).bytes(), Error, "a body broke off");
+    assertEquals((record.error as Error).message, `a body of ${byteLength} bytes has 10`);
     assertEquals([budget.usedBytes, ends], [0, ["failed"]]);
   }
 });

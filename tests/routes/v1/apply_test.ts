@@ -212,3 +212,25 @@ Deno.test("v1 apply: what fails underneath is the server's fault, and said witho
   assertEquals([response.status, text.includes("secret"), await problemCode(response)], [500, false, "io_error"]);
   assert(test.lines.some(({ level, detail }) => level === "error" && String(detail).includes("/srv/secret")));
 });
+
+Deno.test("v1 apply: adapters that all apply are as many as in a recipe; those of rows are more, and not without end", async () => {
+  await using test = await testApp();
+  const list = (count: number) => Array.from({ length: count }, (_, i) => i % 2 === 0 ? "plus" : "ether").join(",");
+  const rows = i32(`${Q}.rows`, [19]);
+  const [row] = ONE.shape;
+  assertEquals(row, 1);
+  const cases: [count: number, tensors: readonly Tensor[], status: number][] = [
+    [16, [ONE], 200],
+    [17, [ONE], 422],
+    [20, [ONE, rows], 200],
+    [257, [ONE, rows], 422],
+    [20, [ONE, rows, f32(DOWN, 512, drawn(512))], 422],
+  ];
+  for (const [count, tensors, status] of cases) {
+    const response = await apply(test, `op=in&adapters=${list(count)}`, tensors);
+    assertEquals(response.status, status, `${count}`);
+    if (status === 422) assertEquals(await problemCode(response), "bad_recipe");
+    else await response.body!.cancel();
+  }
+  assertEquals(test.routes.budget.usedBytes, 0);
+});

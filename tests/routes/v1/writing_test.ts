@@ -176,3 +176,20 @@ Deno.test("v1 writing: files above the limit, and bodies without room, are refus
   await later.body?.cancel();
   assertEquals([later.status, test.routes.budget.usedBytes], [201, 0]);
 });
+
+Deno.test("v1 writing: what a host elsewhere does wrong is no fault of this server", async () => {
+  const cases = [["io_error", 502], ["source_changed", 502], ["not_found", 404], ["host_refused", 422]] as const;
+  for (const [code, status] of cases) {
+    await using test = await testApp({
+      ...WRITERS,
+      openRemoteAdapter: () =>
+        Promise.reject(new EtherError(code, "more than 10 redirects", { file: "https://a.example/" })),
+    });
+    const headers = { "content-type": "application/json" };
+    const response = await put(test, "poet", JSON.stringify({ source: "https://a.example/" }), headers);
+    const { detail } = await response.clone().json();
+    assertEquals([response.status, await problemCode(response), detail], [status, code, "more than 10 redirects"]);
+    assertEquals(test.lines.some(({ level }) => level === "error"), status === 502);
+    assertEquals(test.routes.budget.usedBytes, 0);
+  }
+});

@@ -67,9 +67,11 @@ Deno.test("what nobody has is null, what breaks the grammar is bad_recipe", asyn
   const { repositories, base } = await open(llamaStores());
   const known = (await repositories.revision(base, "poet"))!.commit;
   const wrong = known.slice(0, -1) + (known.endsWith("0") ? "1" : "0");
-  for (const text of ["nobody", "poet+nobody", "Poet", "0".repeat(40), "1f".padEnd(40, "0"), wrong]) {
+  for (const text of ["nobody", "poet+nobody", "Poet", "0".repeat(40), wrong]) {
     assertEquals(await repositories.revision(base, text), null, text);
   }
+  const long = await assertRejects(() => repositories.revision(base, "1f".padEnd(40, "0")), EtherError);
+  assertEquals(long.code, "not_found");
   for (const text of ["refs/pr/1", "poet@1e3", known.toUpperCase(), "../poet"]) {
     assertEquals((await assertRejects(() => repositories.revision(base, text), EtherError)).code, "bad_recipe");
   }
@@ -147,12 +149,16 @@ Deno.test("a chain of three takes a table: its issuer resolves it, another node 
   const issued = (await one.repositories.revision(one.base, "a+b+c@0.5"))!;
   assertEquals(decodeCommit(issued.commit), { kind: "table" });
   assertEquals((await one.repositories.revision(one.base, issued.commit))!.revision, "a+b+c@0.5");
-  assertEquals(await one.repositories.revision(one.base, issued.commit, only("a", "b")), null);
-  assertEquals(await other.repositories.revision(other.base, issued.commit), null);
+  const unknown = async ({ repositories, base }: typeof one, visible?: (id: string) => boolean) => {
+    const error = await assertRejects(() => repositories.revision(base, issued.commit, visible), EtherError);
+    assertEquals([error.code, error.hint], ["not_found", "ask by recipe"]);
+  };
+  await unknown(one, only("a", "b"));
+  await unknown(other);
   assertEquals((await other.repositories.revision(other.base, "a+b+c@0.5"))!.commit, issued.commit);
   // A name that means another adapter by now does not stand in for it.
   stores.adapters.set("b", adapterFiles({ strength: 0.125 }));
-  assertEquals(await one.repositories.revision(one.base, issued.commit), null);
+  await unknown(one);
 });
 
 Deno.test("a shard without a target keeps the base's name; the others get one that is no digest", async () => {
