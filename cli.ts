@@ -48,47 +48,56 @@ const workers = new Option("--workers <n>", "threads; one for each core, at most
 );
 const backend = new Option("--backend <name>", "what computes").choices(BACKEND_CHOICES).default("auto");
 
-const merge = command("merge", "Merge adapters into a base model and write the checkpoint.")
-  .requiredOption(
-    "--base <path>",
-    "model: a folder, a .safetensors file, hf://owner/repo[@revision] or an https:// URL",
-  )
-  .requiredOption("--adapter <path>", "adapter: like the base; repeat it, they apply in order", collect)
-  .requiredOption("--output <path>", "folder to write; it appears when it is complete")
-  .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
-  .option("--strength <x>", "how strongly: once for all adapters, or once for each", collect)
-  .addOption(workers)
-  .addOption(backend)
-  .option("--max-memory <size>", "bound for tiles and sketches over all workers, such as 64M")
-  .option("--untie", "give a tied output head a weight of its own")
-  .option("--verify", "read the output again and compare its digests")
-  .option("--sha256", "record plain SHA-256 of base and output too")
-  .option("--allow-base-mismatch", "merge although the adapter was trained on another base")
-  .option("--force", "replace an older merged folder")
-  .option("--dry-run", "make every check, print the plan, write nothing")
-  .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
+/** What differs in the flags of the two commands that write a model. */
+interface WritingWords {
+  readonly base: string;
+  readonly adapter: string;
+  readonly strength: string;
+  readonly mismatch: string;
+}
+
+/** A command that writes a model made of a base and adapters. */
+function writingCommand(name: string, description: string, { base, adapter, strength, mismatch }: WritingWords) {
+  return command(name, description)
+    .requiredOption("--base <path>", base)
+    .requiredOption("--adapter <path>", adapter, collect)
+    .requiredOption("--output <path>", "folder to write; it appears when it is complete")
+    .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
+    .option("--strength <x>", strength, collect)
+    .addOption(workers)
+    .addOption(backend)
+    .option("--max-memory <size>", "bound for tiles and sketches over all workers, such as 64M")
+    .option("--untie", "give a tied output head a weight of its own")
+    .option("--verify", "read the output again and compare its digests")
+    .option("--sha256", "record plain SHA-256 of base and output too")
+    .option("--allow-base-mismatch", mismatch)
+    .option("--force", "replace an older merged folder")
+    .option("--dry-run", "make every check, print the plan, write nothing")
+    .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default");
+}
+
+const merge = writingCommand("merge", "Merge adapters into a base model and write the checkpoint.", {
+  base: "model: a folder, a .safetensors file, hf://owner/repo[@revision] or an https:// URL",
+  adapter: "adapter: like the base; repeat it, they apply in order",
+  strength: "how strongly: once for all adapters, or once for each",
+  mismatch: "merge although the adapter was trained on another base",
+})
   .option(
     "--receipt [file]",
     "write what unmerge needs to give the base back to the bit; beside the output, by default",
   )
   .action((flags) => runCommand(flags, async (context) => (await load("merge")).merge(flags, context)));
 
-const unmerge = command("unmerge", "Undo a merge: the model without its adapters, up to roundings or to the bit.")
-  .requiredOption("--base <path>", "the merged model: a folder or a .safetensors file")
-  .requiredOption("--adapter <path>", "adapter folder or file; repeat it in the order of the merge", collect)
-  .requiredOption("--output <path>", "folder to write; it appears when it is complete")
-  .addOption(new Option("--dtype <dtype>", "dtype of every float tensor").choices(DTYPE_CHOICES).default("keep"))
-  .option("--strength <x>", "as in the merge: once for all adapters, or once for each", collect)
-  .addOption(workers)
-  .addOption(backend)
-  .option("--max-memory <size>", "bound for tiles and sketches over all workers, such as 64M")
-  .option("--untie", "give a tied output head a weight of its own")
-  .option("--verify", "read the output again and compare its digests")
-  .option("--sha256", "record plain SHA-256 of base and output too")
-  .option("--allow-base-mismatch", "unmerge although the adapter was trained on another base")
-  .option("--force", "replace an older merged folder")
-  .option("--dry-run", "make every check, print the plan, write nothing")
-  .option("--config <file>", "lit_config.json of a .pth adapter; the one beside it or one folder up, by default")
+const unmerge = writingCommand(
+  "unmerge",
+  "Undo a merge: the model without its adapters, up to roundings or to the bit.",
+  {
+    base: "the merged model: a folder, a .safetensors file, hf://owner/repo[@revision] or an https:// URL",
+    adapter: "adapter: like the base; repeat it in the order of the merge",
+    strength: "as in the merge: once for all adapters, or once for each",
+    mismatch: "unmerge although the adapter was trained on another base",
+  },
+)
   .option("--receipt <file>", "the receipt of the merge: give the base back to the bit, and prove it")
   .option("--original <path>", "the base, where it is still there: count the elements that differ")
   .action((flags) => runCommand(flags, async (context) => (await load("unmerge")).unmerge(flags, context)));
