@@ -50,7 +50,8 @@ function appOfEnvironment(): Promise<AppType> {
 
 async function open(): Promise<AppType> {
   const options = serverOptions(readVariable, {}, (path) => path.startsWith("/") ? path : `${Deno.cwd()}/${path}`);
-  return await openApp(options);
+  // Imported, it cannot know who takes its answers.
+  return await openApp(options, { releaseChunks: import.meta.main });
 }
 
 /** Never asks, as there is nobody at a server. A token that is set but may not be read must not count as none. */

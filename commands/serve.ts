@@ -31,6 +31,7 @@ export async function serve(flags: ServeFlags, { console, signal }: CommandConte
     tokens: tokenFile === null ? undefined : parseTokenRules(tokenFile.bytes, tokenFile.name),
     log: flags.quiet ? () => {} : (line) => writeOut(`${JSON.stringify(line)}\n`),
     memoryUsage: () => Deno.memoryUsage(),
+    releaseChunks: true,
   });
   // Also with -q: with port 0 nothing else tells where.
   const server = listen(flags.host, port, app.fetch, (address) => writeErr(`listening on ${address}\n`));

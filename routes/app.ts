@@ -46,6 +46,12 @@ export interface AppOptions {
   readonly openRemoteAdapter?: OpenRemoteAdapter | undefined;
   /** Bytes of this process. @default not measured */
   readonly memoryUsage?: RouteContext["memoryUsage"];
+  /**
+   * A file's chunk is taken out of memory as soon as the next one is asked for: streams are faster, and hold less. Only
+   * where answers go to `Deno.serve` as they are, which has taken a chunk by then; whatever stands between and reads
+   * ahead, a compressing middleware say, would find it empty. @default false
+   */
+  readonly releaseChunks?: boolean | undefined;
   /** What a request may bring and take. */
   readonly limits?: Partial<RouteLimits> | undefined;
 }
@@ -66,6 +72,7 @@ export function createApp(options: AppOptions): AppType {
     log: options.log ?? (() => {}),
     openRemoteAdapter: options.openRemoteAdapter,
     memoryUsage: options.memoryUsage,
+    releaseChunks: options.releaseChunks ?? false,
     publicUrl: options.publicUrl?.replace(/\/+$/, ""),
     limits: { ...DEFAULT_LIMITS, ...options.limits },
   };

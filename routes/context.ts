@@ -23,6 +23,8 @@ export interface RouteContext {
   readonly openRemoteAdapter?: OpenRemoteAdapter | undefined;
   /** Bytes of this process, where the host can tell. */
   readonly memoryUsage?: (() => { readonly rss: number; readonly heapUsed: number }) | undefined;
+  /** See {@link AppOptions.releaseChunks}. */
+  readonly releaseChunks: boolean;
   /** The app's URL as clients see it, without its last slash, where that is not what the requests say. */
   readonly publicUrl?: string | undefined;
   readonly limits: RouteLimits;

@@ -1,8 +1,7 @@
 /** Answers GET and HEAD on a file whose bytes may not exist yet: whole, by ranges, and under conditions. */
 import type { Context } from "hono";
 import type { ByteRange } from "../../runtime/repositories/repository.ts";
-import type { ByteBudget } from "../access/budget.ts";
-import type { RouteEnv } from "../context.ts";
+import type { RouteContext, RouteEnv } from "../context.ts";
 import { RequestError } from "../problem.ts";
 import { chooseRanges } from "./byte_ranges.ts";
 import { contentDisposition, mediaTypeOf } from "./media_type.ts";
@@ -19,7 +18,10 @@ export interface ServedFile {
   readonly size: number;
   /** Strong, without quotes. */
   readonly etag: string;
-  /** Exactly the bytes of a range, computed as they are read; nothing is done before the first pull. */
+  /**
+   * Exactly the bytes of a range, computed as they are read; nothing is done before the first pull. Each chunk is in
+   * memory of its own, that nobody else reads.
+   */
   open(range: ByteRange): ReadableStream<Bytes>;
 }
 
@@ -84,7 +86,7 @@ export function planFile(method: string, request: Headers, file: ServedFile): Fi
  */
 export function answerFile(
   context: Context<RouteEnv>,
-  budget: ByteBudget,
+  { budget, releaseChunks }: Pick<RouteContext, "budget" | "releaseChunks">,
   file: ServedFile,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
@@ -94,7 +96,7 @@ export function answerFile(
   if (plan.body === null || plan.body.byteLength === 0) return new Response(null, plan);
   const { byteLength } = plan.body;
   const reservation = budget.reserveStream(byteLength);
-  const stream = context.get("record").stream(plan.body.open(), { reservation, byteLength });
+  const stream = context.get("record").stream(plan.body.open(), { reservation, byteLength, releaseChunks });
   return new Response(stream, plan);
 }
 

@@ -126,7 +126,7 @@ function sendFile(
   context: Context<RouteEnv>,
   repository: Repository,
   { action, revision, path }: FileTarget,
-  { budget, access }: RouteContext,
+  routes: RouteContext,
   prefix: string,
 ): Response {
   const file = repository.file(path);
@@ -140,14 +140,14 @@ function sendFile(
     const headers = { ...commit, location, "cache-control": "no-cache", "content-length": "0" };
     return new Response(null, { status: 307, headers });
   }
-  const cacheControl = `${access.readsNeedToken ? "private" : "public"}, ${FOREVER}`;
+  const cacheControl = `${routes.access.readsNeedToken ? "private" : "public"}, ${FOREVER}`;
   const served = {
     ...{ path: file.path, size: file.size, etag: file.etag },
     open: (range: { start: number; end: number }) => repository.stream(file, range),
   };
   const warning = warningOf(repository);
   const more = warning === null ? {} : { "x-hf-warning": warning };
-  return answerFile(context, budget, served, { ...commit, ...more, "cache-control": cacheControl });
+  return answerFile(context, routes, served, { ...commit, ...more, "cache-control": cacheControl });
 }
 
 /** The first of a recipe's warnings as the Hub's clients print it: `topic; message`. */

@@ -12,6 +12,11 @@ export interface StreamWatch {
   readonly byteLength?: number | undefined;
   /** A client that takes nothing for so long is given up. @default two minutes */
   readonly stallMilliseconds?: number | undefined;
+  /**
+   * Each chunk's memory is given back as soon as the next one is asked for, where it would wait to be collected. Only for
+   * chunks in memory of their own, and for a reader that has taken one before it asks for the next.
+   */
+  readonly releaseChunks?: boolean | undefined;
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -55,10 +60,12 @@ export class RequestRecord {
    * Only for a body that will be sent: one that is dropped unread keeps its reservation until it stalls.
    */
   stream(body: ReadableStream<Bytes>, watch: StreamWatch = {}): ReadableStream<Bytes> {
-    const { reservation, byteLength: promised, stallMilliseconds = STALL_MILLISECONDS } = watch;
+    const { reservation, byteLength: promised, stallMilliseconds = STALL_MILLISECONDS, releaseChunks = false } = watch;
     this.#streaming = true;
     let reader: ReadableStreamDefaultReader<Bytes> | null = null;
     let stall: ReturnType<typeof setTimeout> | undefined;
+    /** The chunk that was given away last, where its memory is ours to give back. */
+    let sent: Bytes | null = null;
     const end = (outcome: Outcome) => {
       clearTimeout(stall);
       reservation?.release();
@@ -85,6 +92,8 @@ export class RequestRecord {
       },
       pull: async () => {
         clearTimeout(stall);
+        if (sent !== null) release(sent);
+        sent = null;
         try {
           reader ??= body.getReader();
           const { done, value } = await reader.read();
@@ -98,6 +107,7 @@ export class RequestRecord {
             controller.close();
           } else {
             controller.enqueue(value);
+            if (releaseChunks) sent = value;
             waitForPull();
           }
         } catch (error) {
@@ -112,6 +122,11 @@ export class RequestRecord {
       cancel,
     }, { highWaterMark: 0 });
   }
+}
+
+/** Takes a chunk's memory away from it. Who is still sending it has a hold of its own on that, and is the last to let go. */
+function release({ buffer }: Bytes): void {
+  buffer.transfer(0);
 }
 
 /** Hosts print what breaks a body: this says no more than they may. What it was is {@link RequestRecord.error}. */

@@ -76,7 +76,7 @@ export async function sendAdapterFile(
   if (bytes === undefined) throw new EtherError("not_found", `the adapter has no file ${quote(path)}`);
   const etag = await sha256Hex(bytes);
   const file = { path, size: bytes.byteLength, etag, open: (range: ByteRange) => piecesOf(bytes, range) };
-  return answerFile(context, routes.budget, file, { "cache-control": "no-cache" });
+  return answerFile(context, routes, file, { "cache-control": "no-cache" });
 }
 
 /** What a list says of an adapter that is whole. */

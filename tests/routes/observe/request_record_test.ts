@@ -57,6 +57,37 @@ Deno.test("record: nothing is read before it is pulled, and one piece for each p
   await reader.cancel();
 });
 
+Deno.test("record: a chunk keeps its memory, or loses it when the next one is asked for", async () => {
+  for (const releaseChunks of [undefined, false, true]) {
+    const { body } = watched([3, 4], { releaseChunks });
+    const reader = body.getReader();
+    const first = (await reader.read()).value!;
+    assertEquals(first.byteLength, 3);
+    const second = (await reader.read()).value!;
+    assertEquals([first.byteLength, second.byteLength], [releaseChunks ? 0 : 3, 4]);
+    assertEquals((await reader.read()).done, true);
+    assertEquals(second.byteLength, releaseChunks ? 0 : 4);
+  }
+});
+
+Deno.test("record: what Deno.serve has not sent yet is not lost where chunks are released", async () => {
+  const size = 200_000;
+  const chunk = (seed: number) => Uint8Array.from({ length: size }, (_, i) => i * 7 + seed);
+  let seed = 0;
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
+    const source = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      pull: (controller) => seed === 40 ? controller.close() : controller.enqueue(chunk(seed++)),
+    }, { highWaterMark: 0 });
+    return new Response(new RequestRecord().stream(source, { releaseChunks: true }));
+  });
+  const answer = await fetch(`http://127.0.0.1:${server.addr.port}/`);
+  // A reader that sleeps: more is made than the connection takes.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const bytes = await answer.bytes();
+  assertEquals(bytes.byteLength, 40 * size);
+  for (let i = 0; i < 40; i++) assertEquals(bytes.subarray(i * size, (i + 1) * size), chunk(i), `chunk ${i}`);
+});
+
 Deno.test("record: a client that goes away cancels the source, before the first byte and after it", async () => {
   for (const reads of [0, 1]) {
     const { budget, notes, body, ends } = watched([5, 5]);

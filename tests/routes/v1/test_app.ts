@@ -110,6 +110,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
     metrics: new Metrics(),
     log: (line) => lines.push(line),
     openRemoteAdapter: options.openRemoteAdapter,
+    releaseChunks: false,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
   };
   const app = new Hono<RouteEnv>();
