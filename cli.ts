@@ -142,6 +142,10 @@ const serve = command("serve", "Show models, and models with adapters merged int
   )
   .option("--allow-hosts <hosts>", "hosts that models and adapters may come from, with commas between them")
   .option("--max-bytes <size>", "what all requests together may hold in memory, such as 128M")
+  .option(
+    "--workers <n>",
+    "threads that compute long downloads beside the one that sends (default: cores - 1, up to 3)",
+  )
   .option("--allow-pth", "read official checkpoints (.pth) among the adapters")
   .option("--public-url <url>", "URL by which clients see the server, where a proxy takes a part of the path away")
   .action((flags) => runCommand(flags, async (context) => (await load("serve")).serve(flags, context)));

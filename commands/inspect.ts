@@ -2,7 +2,8 @@
 import { isOfficial } from "../runtime/adapters/official/find.ts";
 import { PEFT_PREFIX } from "../runtime/adapters/peft_names.ts";
 import { type Model, openModel, type Place, type WeightFile } from "../runtime/checkpoints/model.ts";
-import { defaultWorkerCount, startRunners } from "../runtime/deno/runners.ts";
+import { startRunners } from "../runtime/deno/runners.ts";
+import { defaultWorkerCount } from "../runtime/deno/worker_limit.ts";
 import { lookAt } from "../runtime/deno/file_mark.ts";
 import { writeSidecar } from "../runtime/deno/sidecar.ts";
 import { EtherError } from "../runtime/error.ts";

@@ -1,4 +1,5 @@
 /** `serve`: the server on this machine, until it is told to stop. */
+import { defaultWorkerCount } from "../runtime/deno/worker_limit.ts";
 import { openServer } from "../runtime/deno/server.ts";
 import { type ServerFlags, serverOptions } from "../runtime/deno/server_options.ts";
 import { EtherError } from "../runtime/error.ts";
@@ -22,7 +23,8 @@ const SHUTDOWN_MILLISECONDS = 10_000;
 export async function serve(flags: ServeFlags, { console, signal }: CommandContext): Promise<number> {
   const port = parsePort(flags.port);
   const options = serverOptions((name) => Deno.env.get(name), flags, resolvePath);
-  const { repositories, start, tokenFile, openRemoteAdapter } = await openServer(options, {
+  const workers = options.workers ?? defaultWorkerCount() - 1;
+  const { repositories, start, tokenFile, openRemoteAdapter } = await openServer({ ...options, workers }, {
     onNotice: (message) => console.warn(message),
   });
   const { readToken, writeToken, maxBytes, publicUrl } = options;

@@ -7,7 +7,7 @@ import { BESIDE_OUTPUT, checkOutputPlace } from "../runtime/deno/output_folder.t
 import type { Places } from "../runtime/deno/places.ts";
 import { BESIDE_RECEIPT, checkReceiptPlace } from "../runtime/deno/receipt_file.ts";
 import { ThreadStock } from "../runtime/deno/thread_stock.ts";
-import { defaultWorkerCount } from "../runtime/deno/runners.ts";
+import { defaultWorkerCount } from "../runtime/deno/worker_limit.ts";
 import { EtherError } from "../runtime/error.ts";
 import { DEVICE_TILE_BYTES, TILE_BYTES, tileByteLengthWithin, workerByteLength } from "../runtime/execute/memory.ts";
 import type { MergeReport } from "../runtime/execute/run_merge.ts";

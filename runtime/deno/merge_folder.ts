@@ -15,9 +15,9 @@ import { OutputFolder } from "./output_folder.ts";
 import type { Places } from "./places.ts";
 import { isWithin, realPathOf } from "./real_path.ts";
 import { ReceiptFile } from "./receipt_file.ts";
-import { defaultWorkerCount, startRunners } from "./runners.ts";
+import { startRunners } from "./runners.ts";
 import type { ThreadStock } from "./thread_stock.ts";
-import { MAX_WORKERS } from "./worker_limit.ts";
+import { defaultWorkerCount, MAX_WORKERS } from "./worker_limit.ts";
 
 /** Files of this machine. */
 export const fileStorage: Storage = { openSource: openFileSource, startDigest };

@@ -8,14 +8,6 @@ import type { Places } from "./places.ts";
 import { ThreadStock } from "./thread_stock.ts";
 import { WorkerRunner } from "./worker_runner.ts";
 
-/** More threads than this wait for the memory bus, not for a core. */
-const MAX_DEFAULT_WORKERS = 4;
-
-/** Workers where the user says nothing: one for each core, up to four. */
-export function defaultWorkerCount(): number {
-  return Math.min(MAX_DEFAULT_WORKERS, navigator.hardwareConcurrency);
-}
-
 /**
  * `count` workers, each with its own kernel and file handles. The first is this thread, which would only wait for the
  * others: an isolate less is some 20 MB less.

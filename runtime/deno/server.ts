@@ -16,6 +16,7 @@ import { ModelsElsewhere, openHidden } from "./models_elsewhere.ts";
 import { Places } from "./places.ts";
 import { readRemoteAdapter } from "./remote_adapter.ts";
 import type { ServerOptions } from "./server_options.ts";
+import { StreamThreadPool } from "./stream_thread_pool.ts";
 
 /** What a server's operator is told beside the log of requests. */
 export interface ServerNotices {
@@ -84,8 +85,10 @@ export async function openServer(options: ServerOptions, notices: ServerNotices 
     if (places === null) throw new EtherError("unsupported", "no host is allowed", { hint: "see --allow-hosts" });
     return openHidden(() => places.openSource(locator), locator);
   };
+  const { workers: maxCount = 0, allowPth = false } = options;
+  const threads = maxCount === 0 ? undefined : new StreamThreadPool({ maxCount, onNotice });
   const repositories = new Repositories({
-    ...{ models, adapters, storage: { openSource, startDigest }, allowPth: options.allowPth ?? false },
+    ...{ models, adapters, storage: { openSource, startDigest }, allowPth, threads },
   });
   return {
     ...{ repositories, tokenFile },

@@ -1,9 +1,11 @@
 /** What a server is told, by flags and by variables of the same names. */
 import { EtherError } from "../error.ts";
 import { parseEndpoint, PUBLIC_ENDPOINT } from "../remote/endpoint.ts";
+import { quote } from "../json/quote.ts";
 import { HostRules } from "../remote/host_rules.ts";
 import type { RemoteAccess } from "../remote/remote_storage.ts";
 import { parseSize } from "./byte_size.ts";
+import { MAX_WORKERS } from "./worker_limit.ts";
 
 /** Flags of `serve`; each wins over its variable. Tokens have none: every user of a machine sees its command lines. */
 export interface ServerFlags {
@@ -13,6 +15,7 @@ export interface ServerFlags {
   readonly tokens?: string | undefined;
   readonly allowHosts?: string | undefined;
   readonly maxBytes?: string | undefined;
+  readonly workers?: string | undefined;
   readonly allowPth?: true | undefined;
   readonly publicUrl?: string | undefined;
 }
@@ -33,6 +36,8 @@ export interface ServerOptions {
   readonly remote?: RemoteAccess | undefined;
   /** Bytes that all requests together may hold in memory. */
   readonly maxBytes?: number | undefined;
+  /** Threads that compute long downloads, beside the one that sends them. @default none */
+  readonly workers?: number | undefined;
   /** Also read official checkpoints (`.pth`) from the folder of adapters. @default false */
   readonly allowPth?: boolean | undefined;
   /** The URL by which clients see the server, where a proxy takes a part of the path away. @default the request's */
@@ -42,7 +47,7 @@ export interface ServerOptions {
 /** Variables that {@link serverOptions} reads. */
 export const SERVER_VARIABLES = [
   ...["ETHER_MODELS", "ETHER_ADAPTERS", "ETHER_READ_TOKEN", "ETHER_WRITE_TOKEN", "ETHER_TOKENS"],
-  ...["ETHER_ALLOW_HOSTS", "ETHER_MAX_BYTES", "ETHER_ALLOW_PTH", "ETHER_PUBLIC_URL"],
+  ...["ETHER_ALLOW_HOSTS", "ETHER_MAX_BYTES", "ETHER_WORKERS", "ETHER_ALLOW_PTH", "ETHER_PUBLIC_URL"],
   ...["HF_ENDPOINT", "HF_TOKEN"],
 ] as const;
 
@@ -75,6 +80,7 @@ export function serverOptions(env: Environment, flags: ServerFlags, resolvePath:
   }
   const hosts = value("allowHosts", "ETHER_ALLOW_HOSTS");
   const maxBytes = value("maxBytes", "ETHER_MAX_BYTES");
+  const workers = value("workers", "ETHER_WORKERS");
   const publicUrl = value("publicUrl", "ETHER_PUBLIC_URL");
   return {
     models,
@@ -84,6 +90,7 @@ export function serverOptions(env: Environment, flags: ServerFlags, resolvePath:
     tokens: path("tokens", "ETHER_TOKENS"),
     remote: remoteAccess(env, hosts),
     maxBytes: maxBytes === undefined ? undefined : parseSize(maxBytes.text, maxBytes.field),
+    workers: workers === undefined ? undefined : workerCount(workers.text, workers.field),
     allowPth: flags.allowPth ?? switchOf(env, "ETHER_ALLOW_PTH"),
     publicUrl: publicUrl === undefined ? undefined : urlOf(publicUrl.text, publicUrl.field),
   };
@@ -92,6 +99,12 @@ export function serverOptions(env: Environment, flags: ServerFlags, resolvePath:
 /** `allowHosts` → `--allow-hosts`. */
 function dashed(flag: string): string {
   return `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function workerCount(text: string, field: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count <= MAX_WORKERS) return count;
+  throw new EtherError("usage", `${quote(text)} is not a number from 0 to ${MAX_WORKERS}`, { field });
 }
 
 /** A token that no client can send would lock everyone out, or be taken for none. */

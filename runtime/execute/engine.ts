@@ -49,12 +49,15 @@ export interface PieceWish {
   readonly end: number;
   /** Where sketches come from and go to. */
   readonly sketches: SketchStore;
+  /** Bytes of its tiles. @default those of the assignment */
+  readonly tileByteLength?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A tensor whose Ops' state is at the bottom of the arena. */
 interface PreparedSpan {
   readonly span: TensorSpan;
+  readonly tileByteLength: number;
   readonly transform: TensorTransform;
 }
 
@@ -137,16 +140,16 @@ export class Engine implements Runner {
   }
 
   /**
-   * Computes one piece of a file, from `start` to where it may end at no cost: about 256 KiB, unless a row or a group that
-   * is computed as one has more. Its bytes are the caller's.
+   * Computes one piece of a file, from `start` to where it may end at no cost: a tile, and at least 256 KiB, unless a row
+   * or a group that is computed as one has more. Its bytes are the caller's.
    *
    * The tensor that it ends in stays prepared.
    *
    * @throws {EtherError} `io_error`; the signal's reason
    */
   async piece(wish: PieceWish): Promise<Uint8Array<ArrayBuffer>> {
-    const { file, start, end, signal } = wish;
-    const stop = pieceEnd(file, start, end, this.#assignment.tileByteLength);
+    const { file, start, end, signal, tileByteLength = this.#assignment.tileByteLength } = wish;
+    const stop = pieceEnd(file, start, end, tileByteLength);
     let piece: Uint8Array<ArrayBuffer> | null = null;
     const room = () => piece ??= new Uint8Array(stop - start);
     try {
@@ -162,7 +165,7 @@ export class Engine implements Runner {
           const source = await this.#source(span.locator);
           await source.read(span.sourceOffset + from - span.offset, room().subarray(from - start, to - start));
         } else {
-          const transform = await this.#resume(span, wish);
+          const transform = await this.#resume(span, { ...wish, tileByteLength });
           await transform.produce(from - span.offset, to - span.offset, (offset, bytes) => {
             // As a rule a piece is one tile: a copy of it needs no room that is made of zeros first.
             if (bytes.byteLength === stop - start) piece = new Uint8Array(bytes);
@@ -181,17 +184,20 @@ export class Engine implements Runner {
   }
 
   /** A tensor with its Ops prepared; that of the last piece is. */
-  async #resume(span: TensorSpan, { contentName, sketches, signal }: PieceWish): Promise<TensorTransform> {
+  async #resume(
+    span: TensorSpan,
+    { contentName, sketches, signal, tileByteLength }: PieceWish & { readonly tileByteLength: number },
+  ): Promise<TensorTransform> {
     if (span.correction !== undefined) throw new TypeError("a receipt's tensors are not streamed piece by piece");
     const source = await this.#source(span.locator);
-    if (this.#prepared?.span === span) {
+    if (this.#prepared?.span === span && this.#prepared.tileByteLength === tileByteLength) {
       this.#prepared.transform.resume(source, signal);
       return this.#prepared.transform;
     }
     this.#forget();
     const shared = { store: sketches, prefix: `${contentName}/${span.offset}` };
-    const transform = await this.#prepare(span, [], shared, signal);
-    this.#prepared = { span, transform };
+    const transform = await this.#prepare(span, [], tileByteLength, shared, signal);
+    this.#prepared = { span, tileByteLength, transform };
     return transform;
   }
 
@@ -301,12 +307,12 @@ export class Engine implements Runner {
   async #prepare(
     span: TensorSpan,
     sketches: readonly KnownSketch[],
+    tileByteLength: number = this.#assignment.tileByteLength,
     shared?: SharedSketches,
     signal: AbortSignal | undefined = this.#signal,
   ): Promise<TensorTransform> {
     const shop: Workshop = { kernel: this.#host.kernel, arena: this.#arena, reader: this.#reader };
     const source = await this.#source(span.locator);
-    const { tileByteLength } = this.#assignment;
     const transform = await TensorTransform.prepare(span, source, shop, tileByteLength, signal, shared);
     for (const { key, sketch } of sketches) transform.addSketch(key, sketch);
     return transform;

@@ -3,10 +3,7 @@ import type { PlannedFile, TensorSpan } from "../plans/plan.ts";
 import { elementByteLength } from "../safetensors/dtype.ts";
 import { tileEnd, wholeGroups } from "./tiles.ts";
 
-/**
- * What a piece has at most, unless a row or a group that is computed as one is larger. Four times as much is slower to
- * send: it does not stay in a core's cache.
- */
+/** What a piece has at most, unless a tile, or a row or group that is computed as one, is larger. */
 export const PIECE_BYTES: number = 256 << 10;
 
 /** What a piece never exceeds: of a larger group some rows are computed again. */
@@ -27,17 +24,18 @@ export function firstSpanAt(file: PlannedFile, offset: number): number {
 
 /** The byte after the piece that begins at `start` and lies before `end`. */
 export function pieceEnd(file: PlannedFile, start: number, end: number, tileByteLength: number): number {
+  const pieceByteLength = Math.max(PIECE_BYTES, tileByteLength);
   let at = start;
-  for (let index = firstSpanAt(file, start); at < end && at - start < PIECE_BYTES; index++) {
+  for (let index = firstSpanAt(file, start); at < end && at - start < pieceByteLength; index++) {
     const span = file.spans[index]!;
     const spanEnd = Math.min(end, span.offset + span.byteLength);
     if (span.kind === "tensor") {
-      const next = span.offset + tensorPieceEnd(span, at - span.offset, PIECE_BYTES - (at - start), tileByteLength);
+      const next = span.offset + tensorPieceEnd(span, at - span.offset, pieceByteLength - (at - start), tileByteLength);
       // The tile that begins the next tensor is too large for what is left of the piece.
-      if (at > start && next - start > PIECE_BYTES) break;
+      if (at > start && next - start > pieceByteLength) break;
       at = Math.min(spanEnd, next, start + LARGEST_PIECE_BYTES);
     } else {
-      at = Math.min(spanEnd, start + PIECE_BYTES);
+      at = Math.min(spanEnd, start + pieceByteLength);
     }
     if (at < spanEnd) break;
   }

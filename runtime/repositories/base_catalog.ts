@@ -8,6 +8,8 @@ import { computeSha256, openBase, type OpenedBase, openStamped } from "./open_ba
 import { isPassing } from "./passing_error.ts";
 import { RecentMap } from "./recent_map.ts";
 import type { ModelStore, StoredModel } from "./stores.ts";
+import type { StreamLoad } from "./stream_load.ts";
+import type { MarkedFile } from "./stream_threads.ts";
 import { changed, openUnchanged } from "./unchanged_source.ts";
 import type { Storage } from "../plans/prepare_merge.ts";
 
@@ -46,6 +48,7 @@ export class BaseCatalog {
   readonly #models: ModelStore;
   readonly #storage: Storage;
   readonly #limits: RepositoryLimits;
+  readonly #load: StreamLoad;
   /** By id: the one of the latest stamp. */
   readonly #latest: RecentMap<string, Opening>;
   readonly #openings = new RecentMap<number, Opening>(OPENINGS);
@@ -57,7 +60,8 @@ export class BaseCatalog {
   #turn: Promise<void> = Promise.resolve();
   #state: CatalogState = { ready: false, models: 0, identified: 0, failed: [] };
 
-  constructor(models: ModelStore, storage: Storage, limits: RepositoryLimits) {
+  constructor(models: ModelStore, storage: Storage, limits: RepositoryLimits, load: StreamLoad) {
+    this.#load = load;
     this.#models = models;
     this.#storage = storage;
     this.#limits = limits;
@@ -129,6 +133,16 @@ export class BaseCatalog {
     const own = locator.slice(colon + 1);
     const open = () => this.#storage.openSource(own);
     return await openUnchanged(open, (mark) => this.#checkUnchanged(opening, own, mark));
+  }
+
+  /** A base's file as another thread may read it; null where that has no marks, or is not of this machine. */
+  markedFile(locator: string): MarkedFile | null {
+    const colon = locator.indexOf(":", SCHEME.length);
+    const stored = this.#openings.get(Number(locator.slice(SCHEME.length, colon)))?.stored;
+    if (stored === undefined || !stored.local) return null;
+    const path = locator.slice(colon + 1);
+    const mark = stored.markOf?.(path);
+    return mark === undefined ? null : { locator, path, mark };
   }
 
   /** Stops what is being computed. */
@@ -232,7 +246,7 @@ export class BaseCatalog {
   }
 
   #repositoryOf(opened: OpenedBase, computed: readonly IdentifiedFile[]): Promise<BaseRepository> {
-    return BaseRepository.of(opened, computed, (locator) => this.openSource(locator));
+    return BaseRepository.of(opened, computed, (locator) => this.openSource(locator), this.#load);
   }
 
   /** Where the digests of a stamp are remembered. */

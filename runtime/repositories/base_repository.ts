@@ -7,7 +7,7 @@ import { type ComputeWork, pieceStream } from "./file_stream.ts";
 import type { IdentifiedFile } from "./file_identity.ts";
 import { identityOf, type OpenedBase } from "./open_base.ts";
 import type { ByteRange, Repository, RepositoryFile } from "./repository.ts";
-import { PIECE_BYTES } from "../execute/pieces.ts";
+import type { StreamLoad } from "./stream_load.ts";
 
 /** A base that is open and known. */
 export class BaseRepository implements Repository {
@@ -25,6 +25,7 @@ export class BaseRepository implements Repository {
   readonly local: boolean;
   readonly #byPath: ReadonlyMap<string, IdentifiedFile>;
   readonly #openSource: OpenSource;
+  readonly #load: StreamLoad;
 
   private constructor(
     { stored, model }: OpenedBase,
@@ -32,7 +33,9 @@ export class BaseRepository implements Repository {
     identity: string,
     commit: string,
     openSource: OpenSource,
+    load: StreamLoad,
   ) {
+    this.#load = load;
     this.id = stored.id;
     this.commit = commit;
     this.identity = identity;
@@ -47,16 +50,18 @@ export class BaseRepository implements Repository {
   /**
    * @param computed    SHA-256 in hex of the files that were not known
    * @param openSource  opens the model's files as its folder locates them
+   * @param load        of all of the server's streams
    */
   static async of(
     opened: OpenedBase,
     computed: readonly IdentifiedFile[],
     openSource: OpenSource,
+    load: StreamLoad,
   ): Promise<BaseRepository> {
     const files = [...opened.known, ...computed].sort((a, b) => a.file.path < b.file.path ? -1 : 1);
     const identity = await identityOf(files);
     const commit = await encodeCommit({ base: identity, adapters: [] });
-    return new BaseRepository(opened, files, identity, commit, openSource);
+    return new BaseRepository(opened, files, identity, commit, openSource, load);
   }
 
   file(path: string): RepositoryFile | undefined {
@@ -80,13 +85,18 @@ export class BaseRepository implements Repository {
       source.close();
       throw new EtherError("io_error", `has ${source.size} bytes now, not ${size}`, { file: source.name });
     }
+    const load = this.#load;
+    const leave = load.enter();
     return {
       async piece(start, end) {
-        const bytes = new Uint8Array(Math.min(PIECE_BYTES, end - start));
+        const bytes = new Uint8Array(Math.min(load.tileByteLength, end - start));
         await source.read(start, bytes);
         return bytes;
       },
-      close: () => source.close(),
+      close: () => {
+        leave();
+        source.close();
+      },
     };
   }
 }

@@ -41,8 +41,11 @@ export const DEFAULT_LIMITS: RepositoryLimits = {
   applies: 8,
 };
 
-/** Bytes of a tile: two cores' caches hold those of several engines. */
-export const TILE_BYTES: number = 256 << 10;
+/** Bytes of a tile, and of a piece of a stream: it fits in a core's cache. */
+export const TILE_BYTES: number = 1 << 20;
+
+/** The same while there are many streams. */
+export const MANY_STREAMS_TILE_BYTES: number = 256 << 10;
 
 /** An engine whose kernel has grown beyond this is not kept: a kernel's memory never shrinks. */
 export const KEPT_KERNEL_BYTES: number = 32 << 20;

@@ -11,6 +11,7 @@ import type { BaseRepository } from "./base_repository.ts";
 import { smallFile } from "./file_identity.ts";
 import { type ComputeWork, pieceStream } from "./file_stream.ts";
 import type { ByteRange, Repository, RepositoryFile } from "./repository.ts";
+import type { MarkedFile, StreamJob } from "./stream_threads.ts";
 
 /** What a merged repository is made of. */
 export interface MergedParts {
@@ -26,9 +27,18 @@ export interface MergedTools {
   readonly sketches: SketchStore;
   /** Lends an engine, see {@link EnginePool.use}. */
   readonly borrow: <T>(user: object, work: (engine: Engine) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Bytes of a piece, now. */
+  readonly tileByteLength: () => number;
+  /** The same work, done in a thread where there are some. */
+  readonly threaded: (inline: ComputeWork, job: ThreadedFile) => ComputeWork;
+  /** A base's file as a thread may read it; null where it cannot. */
+  readonly markedFile: (locator: string) => MarkedFile | null;
   /** Keeps the adapters' files at hand until what comes back is called. @throws {EtherError} `io_error` */
   readonly hold: () => Promise<() => void>;
 }
+
+/** A planned file that a thread may compute. */
+export type ThreadedFile = Pick<StreamJob, "file" | "contentName" | "files">;
 
 /** Where a file's bytes come from. */
 interface MergedFile {
@@ -101,17 +111,25 @@ export class MergedRepository implements Repository {
 
   /** Computes a file, each piece with an engine that is borrowed for it. */
   async #merge({ etag }: RepositoryFile, planned: PlannedFile): Promise<ComputeWork> {
-    const { hold, borrow, sketches } = this.#tools;
+    const { hold, borrow, sketches, tileByteLength, threaded, markedFile } = this.#tools;
     const release = await hold();
     const work: ComputeWork = {
       piece: (start, end, signal) => {
-        const wish = { file: planned, contentName: etag, start, end, sketches, signal };
+        const piece = { start, end, tileByteLength: tileByteLength() };
+        const wish = { file: planned, contentName: etag, ...piece, sketches, signal };
         return borrow(work, (engine) => engine.piece(wish), signal);
       },
       close: release,
     };
-    return work;
+    const files = sourcesOf(planned).map(markedFile);
+    if (!files.every((file) => file !== null)) return work;
+    return threaded(work, { file: planned, contentName: etag, files });
   }
+}
+
+/** Locators of the base's files that a file is made of. */
+function sourcesOf({ spans }: PlannedFile): string[] {
+  return [...new Set(spans.flatMap((span) => span.kind === "literal" ? [] : [span.locator]))];
 }
 
 /** A shard that no adapter touches is the base's, and a client that has it does not load it again. */

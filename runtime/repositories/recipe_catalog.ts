@@ -17,6 +17,9 @@ import { isPassing } from "./passing_error.ts";
 import { RecentMap } from "./recent_map.ts";
 import type { Repository } from "./repository.ts";
 import type { AdapterSnapshot, AdapterSnapshots } from "./snapshots.ts";
+import type { StreamLoad } from "./stream_load.ts";
+import type { MarkedFile, StreamThreads } from "./stream_threads.ts";
+import { ThreadedWork } from "./threaded_work.ts";
 
 /** A part of a recipe, and the adapter that it means. */
 export interface ResolvedPart {
@@ -36,6 +39,18 @@ export interface StreamCounters {
   readonly sketchMisses: number;
 }
 
+const NO_COUNTERS = { pieces: 0, sketchHits: 0, sketchMisses: 0 };
+
+/** What streams may have beside engines. */
+export interface StreamHelp {
+  /** Compute long streams; null where there are none. */
+  readonly threads: StreamThreads | null;
+  /** See {@link BaseCatalog.markedFile}. */
+  readonly markedFile: (locator: string) => MarkedFile | null;
+  /** Of all of the server's streams. */
+  readonly load: StreamLoad;
+}
+
 /** Combinations of adapters that are held against one commit; more can only be made on purpose. */
 const MAX_COMBINATIONS = 4096;
 
@@ -45,6 +60,7 @@ export class RecipeCatalog {
   readonly #snapshots: AdapterSnapshots;
   readonly #storage: Storage;
   readonly #limits: RepositoryLimits;
+  readonly #help: StreamHelp;
   readonly #engines: EnginePool;
   readonly #sketches: SketchStore;
   readonly #planned: RecentMap<string, Promise<MergedRepository>>;
@@ -52,7 +68,14 @@ export class RecipeCatalog {
   readonly #commits: RecentMap<string, Recipe>;
   #pieceCount = 0;
 
-  constructor(adapters: AdapterCatalog, snapshots: AdapterSnapshots, storage: Storage, limits: RepositoryLimits) {
+  constructor(
+    adapters: AdapterCatalog,
+    snapshots: AdapterSnapshots,
+    storage: Storage,
+    limits: RepositoryLimits,
+    help: StreamHelp,
+  ) {
+    this.#help = help;
     this.#adapters = adapters;
     this.#snapshots = snapshots;
     this.#storage = storage;
@@ -143,13 +166,19 @@ export class RecipeCatalog {
   /** See {@link StreamCounters}. */
   get counters(): StreamCounters {
     const { hitCount, missCount } = this.#sketches;
-    const engineWaits = this.#engines.waitCount;
-    return { pieces: this.#pieceCount, engineWaits, sketchHits: hitCount, sketchMisses: missCount };
+    const { pieces, sketchHits, sketchMisses } = this.#help.threads?.counters ?? NO_COUNTERS;
+    return {
+      pieces: this.#pieceCount + pieces,
+      engineWaits: this.#engines.waitCount,
+      sketchHits: hitCount + sketchHits,
+      sketchMisses: missCount + sketchMisses,
+    };
   }
 
-  /** Ends the streams' engines. */
+  /** Ends the streams' engines and threads. */
   close(): void {
     this.#engines.close();
+    this.#help.threads?.close();
     this.#planned.clear();
   }
 
@@ -177,18 +206,22 @@ export class RecipeCatalog {
     const { plan } = await prepareMerge({ base: base.model, adapters }, this.#storage);
     checkMemory(plan, this.#limits.engineBytes);
     const names = parts.map(({ record: { id, key } }) => ({ id, key }));
+    const { threads, markedFile, load } = this.#help;
+    const shared = { openSource: this.#storage.openSource, tileByteLength: () => load.tileByteLength };
     return await MergedRepository.of({ base, recipe: recipeOf(parts), adapters: adaptersOf(parts), plan }, {
       sketches: this.#sketches,
       borrow: (user, work, signal) => {
         this.#pieceCount++;
         return this.#engines.use(user, work, signal);
       },
+      threaded: (inline, job) => threads === null ? inline : new ThreadedWork(inline, threads, { ...job, ...shared }),
+      ...{ markedFile, tileByteLength: shared.tileByteLength },
       hold: () => this.#hold(names),
     });
   }
 
   async #hold(names: readonly { readonly id: string; readonly key: string }[]): Promise<() => void> {
-    const holds: (() => void)[] = [];
+    const holds = [this.#help.load.enter()];
     const release = () => holds.forEach((one) => one());
     try {
       for (const name of names) holds.push(this.#snapshots.hold(await this.#adapters.snapshot(name)));

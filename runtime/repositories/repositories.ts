@@ -21,6 +21,8 @@ import { RecipeCatalog, type StreamCounters } from "./recipe_catalog.ts";
 import type { Repository } from "./repository.ts";
 import { AdapterSnapshots, snapshotOf } from "./snapshots.ts";
 import type { AdapterStore, ModelStore } from "./stores.ts";
+import { StreamLoad } from "./stream_load.ts";
+import type { StreamThreads } from "./stream_threads.ts";
 
 export type { AdapterSummary, BrokenAdapter, OpenedAdapter, Visible } from "./adapter_catalog.ts";
 export type { ApplyLease } from "./apply_catalog.ts";
@@ -29,6 +31,7 @@ export type { BaseRepository } from "./base_repository.ts";
 export type { RepositoryLimits } from "./limits.ts";
 export type { FingerprintCheck } from "./put_adapter.ts";
 export type { StreamCounters } from "./recipe_catalog.ts";
+export type { StreamThreads } from "./stream_threads.ts";
 
 /** What {@link Repositories} are made of. */
 export interface RepositoriesOptions {
@@ -38,6 +41,8 @@ export interface RepositoriesOptions {
   readonly storage: Storage;
   /** Read official checkpoints (`.pth`). @default false */
   readonly allowPth?: boolean | undefined;
+  /** Compute long streams, and are closed with the repositories. @default the thread that sends computes */
+  readonly threads?: StreamThreads | undefined;
   /** Bounds. @default {@link DEFAULT_LIMITS} */
   readonly limits?: Partial<RepositoryLimits> | undefined;
 }
@@ -68,11 +73,12 @@ export class Repositories {
   /** The last change of each adapter that is being changed. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
-  constructor({ models, adapters, storage, allowPth = false, limits = {} }: RepositoriesOptions) {
+  constructor({ models, adapters, storage, allowPth = false, threads, limits = {} }: RepositoriesOptions) {
     this.#store = adapters;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#allowPth = allowPth;
-    this.#bases = new BaseCatalog(models, storage, this.#limits);
+    const load = new StreamLoad();
+    this.#bases = new BaseCatalog(models, storage, this.#limits, load);
     this.#snapshots = new AdapterSnapshots(adapters, this.#limits);
     const openSource: OpenSource = (locator) => {
       if (BaseCatalog.isLocator(locator)) return this.#bases.openSource(locator);
@@ -81,7 +87,11 @@ export class Repositories {
     };
     this.#storage = { openSource, startDigest: storage.startDigest };
     this.#adapters = new AdapterCatalog(adapters, this.#snapshots, this.#storage, allowPth);
-    this.#recipes = new RecipeCatalog(this.#adapters, this.#snapshots, this.#storage, this.#limits);
+    this.#recipes = new RecipeCatalog(this.#adapters, this.#snapshots, this.#storage, this.#limits, {
+      threads: threads ?? null,
+      markedFile: (locator) => this.#bases.markedFile(locator),
+      load,
+    });
     this.#applies = new ApplyCatalog(this.#snapshots, this.#storage, this.#limits.applies);
   }
 

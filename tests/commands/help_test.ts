@@ -19,8 +19,8 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   convert: ["--checkpoint", "--config", "--base", "--output", "--force", "--json"],
   diff: ["<a>", "<b>", "--json"],
   serve: [
-    ...["--models", "--adapters", "--host", "--port", "--tokens", "--allow-hosts", "--max-bytes", "--allow-pth"],
-    ...["--public-url", "--json", "--quiet"],
+    ...["--models", "--adapters", "--host", "--port", "--tokens", "--allow-hosts", "--max-bytes", "--workers"],
+    ...["--allow-pth", "--public-url", "--json", "--quiet"],
   ],
 };
 

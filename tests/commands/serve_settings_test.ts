@@ -90,6 +90,8 @@ const REFUSED: readonly (readonly [
   ["no number", 2, /^error: usage: --port: /, [...folders.args, "--port", "x"]],
   ["no size", 2, /^error: usage: --max-bytes: /, [...folders.args, "--max-bytes", "lots"]],
   ["no size in the environment", 2, /^error: usage: ETHER_MAX_BYTES: /, folders.args, { ETHER_MAX_BYTES: "0" }],
+  ["no number of threads", 2, /^error: usage: --workers: "-1" /, [...folders.args, "--workers=-1"]],
+  ["too many threads", 2, /^error: usage: ETHER_WORKERS: "257" /, folders.args, { ETHER_WORKERS: "257" }],
   ["no host", 2, /^error: usage: --allow-hosts: /, [...folders.args, "--allow-hosts", "a.example,/etc"]],
   ["no switch", 2, /^error: usage: ETHER_ALLOW_PTH: /, folders.args, { ETHER_ALLOW_PTH: "maybe" }],
   ["no URL", 2, /^error: usage: --public-url: /, [...folders.args, "--public-url", "ftp://x"]],
