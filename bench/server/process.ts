@@ -24,16 +24,25 @@ export function plainCommand(path: string): string[] {
   return [Deno.execPath(), "run", "--allow-read", "--allow-net", `${ROOT}bench/server/plain.ts`, path];
 }
 
+/** `deno serve main.ts` on a free port, as an edge node runs it; the folders are variables. */
+export function entryCommand(): string[] {
+  const rights = ["--allow-read", "--allow-env", "--allow-net"];
+  return [Deno.execPath(), "serve", "--no-prompt", "--host", "127.0.0.1", "--port", "0", ...rights, `${ROOT}main.ts`];
+}
+
 /** Starts a server and waits until it says where it listens. */
-export async function startServer([executable, ...args]: readonly string[]): Promise<RunningServer> {
+export async function startServer(
+  [executable, ...args]: readonly string[],
+  env: Record<string, string> = {},
+): Promise<RunningServer> {
   const started = performance.now();
-  const child = new Deno.Command(executable!, { args, stdout: "null", stderr: "piped" }).spawn();
+  const child = new Deno.Command(executable!, { args, env, stdout: "null", stderr: "piped" }).spawn();
   const lines = child.stderr.pipeThrough(new TextDecoderStream());
   let text = "";
   let port: string | undefined;
   for await (const part of lines.values({ preventCancel: true })) {
     text += part;
-    port = /listening on (?:http:\/\/[^:]+:)?(\d+)/.exec(text)?.[1];
+    port = /listening on (?:http:\/\/[^:]+:)?(\d+)/i.exec(text)?.[1];
     if (port !== undefined) break;
   }
   if (port === undefined) throw new Error(`${args.join(" ")}: ${text}`);
