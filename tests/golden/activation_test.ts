@@ -2,18 +2,9 @@
 import { assertEquals } from "@std/assert";
 import { decodeFloat64 } from "../../fixtures/decode.ts";
 import { readTensorFile } from "../../fixtures/tensor_file.ts";
-import { prepareApply } from "../../runtime/apply/prepare_apply.ts";
-import { openPlace } from "../../runtime/deno/file_folder.ts";
-import { fileStorage } from "../../runtime/deno/merge_folder.ts";
-import {
-  adapterPaths,
-  type GoldenActivation,
-  type GoldenCase,
-  goldenCases,
-  readActivations,
-  readGolden,
-} from "./cases.ts";
 import { linear, outputBeyondTolerance } from "./activation.ts";
+import { applyToActivations, prepareCase } from "./apply_case.ts";
+import { type GoldenActivation, type GoldenCase, goldenCases, readActivations, readGolden } from "./cases.ts";
 import { mergeCase } from "./merge_case.ts";
 
 /** A way to get from activations x `[in, tokenCount]` to y `[out, tokenCount]` with an adapter. */
@@ -63,25 +54,10 @@ async function throughMergedWeights(
   }
 }
 
-/** Tokens are rows there, and columns here. */
 async function throughAppliedAdapters(
   golden: GoldenCase,
   inputs: ReadonlyMap<string, GoldenActivation>,
 ): Promise<Map<string, Float64Array>> {
-  const adapters = [];
-  for (const path of await adapterPaths(golden.folder)) adapters.push({ place: await openPlace(path, path) });
-  const base = await openPlace(`${golden.folder}/base.safetensors`);
-  await using apply = await prepareApply({ base, adapters }, fileStorage);
-  const outputs = new Map<string, Float64Array>();
-  for (const [name, { x, tokenCount }] of inputs) {
-    const y = await apply.linear(name.replace(/\.weight$/, ""), Float32Array.from(transpose(x, tokenCount)));
-    outputs.set(name, transpose(Float64Array.from(y), y.length / tokenCount));
-  }
-  return outputs;
-}
-
-/** `[rows, columns]` → `[columns, rows]`. */
-function transpose(values: Float64Array, columns: number): Float64Array {
-  const rows = values.length / columns;
-  return values.map((_, at) => values[(at % rows) * columns + Math.floor(at / rows)]!);
+  await using apply = await prepareCase(golden);
+  return await applyToActivations(apply, inputs);
 }

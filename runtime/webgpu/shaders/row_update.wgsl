@@ -56,12 +56,12 @@ fn updated(e: u32, code: u32) -> u32 {
     taken += left;
   }
   let bits = bits_of(code);
-  let takenBits = bitcast<u32>(taken);
-  if (size_bits(takenBits) == 0u && is_finite(bits)) {
+  if (size_bits(bitcast<u32>(taken)) == 0u && is_finite(bits)) {
     return code;
   }
+  // What is taken is finite: four products of numbers below 2^125 and of numbers of at most 1.
   let result = bitcast<u32>(bitcast<f32>(bits) - taken);
-  if (!is_finite(bits) || !is_finite(takenBits) || !is_finite(result)) {
+  if (!is_finite(bits) || !is_finite(result)) {
     raise();
   }
   return code_of(result);

@@ -1,33 +1,20 @@
 /** What shaders make of stored elements: each code its value, each value the nearest code. */
 import { assertEquals } from "@std/assert";
 import { bitsOfCode, codeOf, valueOf } from "../../../runtime/kernel/element.ts";
-import { vectorByteLength } from "../../../runtime/kernel/kernel.ts";
 import { loadKernel } from "../../../runtime/kernel/load.ts";
-import { elementByteLength, type FloatDtype } from "../../../runtime/safetensors/dtype.ts";
+import type { FloatDtype } from "../../../runtime/safetensors/dtype.ts";
 import type { Gpu } from "../../../runtime/webgpu/gpu.ts";
 import { WebGpuKernel } from "../../../runtime/webgpu/kernel.ts";
 import { Random } from "../kernel/arbitrary.ts";
 import { gpuTest } from "./adapter.ts";
+import { noteAddition } from "./noted_job.ts";
 
 /** w ← w + s on the device, for a row w of codes. */
 async function added(gpu: Gpu, dtype: FloatDtype, codes: ArrayLike<number>, s: Float32Array): Promise<number[]> {
   const kernel = new WebGpuKernel(gpu, loadKernel());
-  const Codes = elementByteLength(dtype) === 4 ? Uint32Array : Uint16Array;
-  const columns = s.length;
-  const tile = kernel.base;
-  const vector = Math.ceil((tile + 4 * columns) / 256) * 256;
-  const p = vector + 256 + vectorByteLength(columns);
-  kernel.reserve(p + 256);
-  new Codes(kernel.bytes.buffer, tile, columns).set(codes);
-  kernel.writeVectors(dtype, vector, s, columns);
-  new Float32Array(kernel.bytes.buffer, p, 1)[0] = -1;
-  kernel.transformRows({
-    ...{ dtype, tile, rowCount: 1, rowStride: columns * elementByteLength(dtype), chunkCount: 1, chunkLength: columns },
-    right: null,
-    left: { p, q: 0, s: vector, t: 0, s64: vector, t64: 0, exact: false },
-  });
+  const read = noteAddition(kernel, dtype, codes, s);
   assertEquals(await kernel.tryDevice(), true);
-  return [...new Codes(kernel.bytes.buffer, tile, columns)];
+  return read();
 }
 
 function differences(got: readonly number[], expected: readonly number[]): string[] {
