@@ -146,6 +146,7 @@ const serve = command("serve", "Show models, and models with adapters merged int
     "--workers <n>",
     "threads that compute long downloads beside the one that sends (default: cores - 1, up to 3)",
   )
+  .option("--backend <name>", "what computes linear of /v1/apply: auto, wasm or webgpu (default: auto)")
   .option("--allow-pth", "read official checkpoints (.pth) among the adapters")
   .option("--public-url <url>", "URL by which clients see the server, where a proxy takes a part of the path away")
   .action((flags) => runCommand(flags, async (context) => (await load("serve")).serve(flags, context)));

@@ -14,6 +14,7 @@ export interface ServeFlags extends ServerFlags {
   readonly host: string;
   readonly port: string;
   readonly quiet?: true | undefined;
+  readonly verbose?: true | undefined;
 }
 
 /** How long streams that run may go on when the server is told to stop. */
@@ -26,6 +27,7 @@ export async function serve(flags: ServeFlags, { console, signal }: CommandConte
   const workers = options.workers ?? defaultWorkerCount() - 1;
   const { repositories, start, tokenFile, openRemoteAdapter } = await openServer({ ...options, workers }, {
     onNotice: (message) => console.warn(message),
+    onChoice: flags.verbose ? ({ name, reason }) => console.detail(`linear is done by ${name}: ${reason}`) : undefined,
   });
   const { readToken, writeToken, maxBytes, publicUrl } = options;
   const app = createApp({

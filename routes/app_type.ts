@@ -107,6 +107,8 @@ export interface ReadyState {
   failed: number;
   /** What is wrong with each that cannot be served; only for readers. */
   errors?: { id: string; code: ErrorCode }[] | undefined;
+  /** Who computes `linear`, and why; only for readers. */
+  apply?: { backend: "wasm" | "typescript" | "webgpu"; reason: string } | undefined;
 }
 
 /** The input of a PUT. */

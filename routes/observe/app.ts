@@ -6,7 +6,7 @@ import { RETRY_SECONDS } from "../problem.ts";
 import type { ReadinessBody } from "../v1/schemas.ts";
 import { METRICS_TYPE, type Reading } from "./metrics.ts";
 
-/** The routes by which a platform watches the server. The first two are open, and say names to readers alone. */
+/** The routes by which a platform watches the server. The first two are open, and say names, and how it computes, to readers alone. */
 export function observeRoutes(routes: RouteContext) {
   const { repositories, metrics } = routes;
   metrics.read(...readingsOf(routes));
@@ -16,8 +16,10 @@ export function observeRoutes(routes: RouteContext) {
     .get("/readyz", (context) => {
       const { ready, models, identified, failed } = repositories.state;
       const body: ReadinessBody = { ready, models, identified, failed: failed.length };
-      if (failed.length > 0 && context.get("caller").read) {
-        body.errors = failed.map(({ id, error: { code } }) => ({ id, code }));
+      if (context.get("caller").read) {
+        if (failed.length > 0) body.errors = failed.map(({ id, error: { code } }) => ({ id, code }));
+        const { name, reason } = repositories.linearChoice;
+        body.apply = { backend: name, reason };
       }
       return ready
         ? context.json(body, 200, noStore)

@@ -49,7 +49,7 @@ export async function applyAdapters(context: Context<RouteEnv>, routes: RouteCon
     const inputs = readActivations(bytes);
     // Without rows all of them apply to each token, one after the other: that is a recipe.
     if (inputs.some(({ rows }) => rows === null)) checkLength(recipe);
-    const lease = await repositories.apply(base, recipe, visible);
+    const lease = await repositories.apply(base, recipe, visible, query.op === "linear" ? "linear" : "sides");
     if (lease === null) throw noAdapter(recipe[0]?.name ?? "");
     let results: Result[];
     try {

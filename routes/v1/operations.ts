@@ -177,6 +177,7 @@ export const STATE_OPERATIONS: readonly Operation[] = [
       200: json("They can, but those that failed.", schemas.Readiness, {
         ...{ ready: true, models: 2, identified: 1, failed: 1 },
         errors: [{ id: "torn", code: "bad_header" }],
+        apply: { backend: "wasm", reason: "WebGPU finds no adapter" },
       }),
       503: json("Identities are still being computed.", schemas.Readiness, {
         ...{ ready: false, models: 2, identified: 1, failed: 0 },

@@ -130,6 +130,8 @@ export const Readiness = z.object({
   failed: COUNT,
   /** Only for readers. */
   errors: z.optional(z.array(z.object({ id: RepositoryId, code: z.enum(CODES) }))),
+  /** Who computes `linear`, and why; only for readers. */
+  apply: z.optional(z.object({ backend: z.enum(["wasm", "typescript", "webgpu"]), reason: z.string() })),
 });
 
 /** Every error outside the Hub routes. */

@@ -7,6 +7,9 @@ import type { ApplyShop } from "./shop.ts";
 /** Who the caller wants to compute. */
 export type ApplyBackend = "auto" | "wasm" | "webgpu";
 
+/** The values of {@link ApplyBackend}. */
+export const APPLY_BACKENDS: readonly ApplyBackend[] = ["auto", "wasm", "webgpu"];
+
 /** Who computes, and why. */
 export interface BackendChoice {
   /** `typescript` where the host runs no WASM SIMD. */
@@ -39,6 +42,8 @@ export interface ApplyDevices {
 export interface StartableDevices extends ApplyDevices {
   /** The device for one set of prepared adapters; null where the CPU was chosen, or goes on. */
   start(): ApplyDevice | null;
+  /** Gives back the memory of the matrices of one storage, which nobody uses any more. */
+  forget(openSource: OpenSource): void;
 }
 
 /**

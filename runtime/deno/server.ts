@@ -1,9 +1,11 @@
 /** A server's repositories over folders of this machine, and over hosts that the operator allows. */
+import type { BackendChoice } from "../apply/apply_device.ts";
 import { EtherError } from "../error.ts";
 import type { ByteSource } from "../io/source.ts";
 import type { OpenSource } from "../io/folder.ts";
 import { isRemoteLocator } from "../remote/locator.ts";
 import type { RemoteAccess } from "../remote/remote_storage.ts";
+import { LinearDevices } from "../repositories/linear_devices.ts";
 import { Repositories } from "../repositories/repositories.ts";
 import type { AdapterStore } from "../repositories/stores.ts";
 import { AdapterFolder } from "./adapter_folder.ts";
@@ -22,6 +24,8 @@ import { StreamThreadPool } from "./stream_thread_pool.ts";
 export interface ServerNotices {
   /** Told once of each thing that is left out, and of hosts that do not answer. */
   readonly onNotice?: ((message: string) => void) | undefined;
+  /** Told once, when it is decided, who computes `linear`, and why. */
+  readonly onChoice?: ((choice: BackendChoice) => void) | undefined;
 }
 
 type OpenRemoteAdapter = (
@@ -51,7 +55,8 @@ const NO_ADAPTERS: AdapterStore = { list: () => Promise.resolve([]), read: () =>
 /**
  * Opens the folders that a server serves. No model is read yet: `start()` does what may take long.
  *
- * @throws {EtherError} `not_found` for a folder that is not there, `io_error`, `usage`
+ * @throws {EtherError} `not_found` for a folder that is not there, `unsupported` for the backend `webgpu` without a GPU,
+ * `io_error`, `usage`
  */
 export async function openServer(options: ServerOptions, notices: ServerNotices = {}): Promise<OpenedServer> {
   const told = new Set<string>();
@@ -85,10 +90,11 @@ export async function openServer(options: ServerOptions, notices: ServerNotices 
     if (places === null) throw new EtherError("unsupported", "no host is allowed", { hint: "see --allow-hosts" });
     return openHidden(() => places.openSource(locator), locator);
   };
-  const { workers: maxCount = 0, allowPth = false } = options;
+  const { workers: maxCount = 0, allowPth = false, backend = "auto" } = options;
   const threads = maxCount === 0 ? undefined : new StreamThreadPool({ maxCount, onNotice });
+  const devices = await LinearDevices.open({ backend, onNotice, onChoice: notices.onChoice });
   const repositories = new Repositories({
-    ...{ models, adapters, storage: { openSource, startDigest }, allowPth, threads },
+    ...{ models, adapters, storage: { openSource, startDigest }, allowPth, threads, devices },
   });
   return {
     ...{ repositories, tokenFile },

@@ -1,4 +1,5 @@
 /** What a server is told, by flags and by variables of the same names. */
+import { APPLY_BACKENDS, type ApplyBackend } from "../apply/apply_device.ts";
 import { EtherError } from "../error.ts";
 import { parseEndpoint, PUBLIC_ENDPOINT } from "../remote/endpoint.ts";
 import { quote } from "../json/quote.ts";
@@ -16,6 +17,7 @@ export interface ServerFlags {
   readonly allowHosts?: string | undefined;
   readonly maxBytes?: string | undefined;
   readonly workers?: string | undefined;
+  readonly backend?: string | undefined;
   readonly allowPth?: true | undefined;
   readonly publicUrl?: string | undefined;
 }
@@ -38,6 +40,8 @@ export interface ServerOptions {
   readonly maxBytes?: number | undefined;
   /** Threads that compute long downloads, beside the one that sends them. @default none */
   readonly workers?: number | undefined;
+  /** Who computes `linear`; merged files, whose digests are promised, stay on the CPU. @default auto */
+  readonly backend?: ApplyBackend | undefined;
   /** Also read official checkpoints (`.pth`) from the folder of adapters. @default false */
   readonly allowPth?: boolean | undefined;
   /** The URL by which clients see the server, where a proxy takes a part of the path away. @default the request's */
@@ -47,7 +51,7 @@ export interface ServerOptions {
 /** Variables that {@link serverOptions} reads. */
 export const SERVER_VARIABLES = [
   ...["ETHER_MODELS", "ETHER_ADAPTERS", "ETHER_READ_TOKEN", "ETHER_WRITE_TOKEN", "ETHER_TOKENS"],
-  ...["ETHER_ALLOW_HOSTS", "ETHER_MAX_BYTES", "ETHER_WORKERS", "ETHER_ALLOW_PTH", "ETHER_PUBLIC_URL"],
+  ...["ETHER_ALLOW_HOSTS", "ETHER_MAX_BYTES", "ETHER_WORKERS", "ETHER_BACKEND", "ETHER_ALLOW_PTH", "ETHER_PUBLIC_URL"],
   ...["HF_ENDPOINT", "HF_TOKEN"],
 ] as const;
 
@@ -81,6 +85,7 @@ export function serverOptions(env: Environment, flags: ServerFlags, resolvePath:
   const hosts = value("allowHosts", "ETHER_ALLOW_HOSTS");
   const maxBytes = value("maxBytes", "ETHER_MAX_BYTES");
   const workers = value("workers", "ETHER_WORKERS");
+  const backend = value("backend", "ETHER_BACKEND");
   const publicUrl = value("publicUrl", "ETHER_PUBLIC_URL");
   return {
     models,
@@ -91,6 +96,7 @@ export function serverOptions(env: Environment, flags: ServerFlags, resolvePath:
     remote: remoteAccess(env, hosts),
     maxBytes: maxBytes === undefined ? undefined : parseSize(maxBytes.text, maxBytes.field),
     workers: workers === undefined ? undefined : workerCount(workers.text, workers.field),
+    backend: backend === undefined ? undefined : backendOf(backend.text, backend.field),
     allowPth: flags.allowPth ?? switchOf(env, "ETHER_ALLOW_PTH"),
     publicUrl: publicUrl === undefined ? undefined : urlOf(publicUrl.text, publicUrl.field),
   };
@@ -105,6 +111,12 @@ function workerCount(text: string, field: string): number {
   const count = Number(text);
   if (/^\d+$/.test(text) && count <= MAX_WORKERS) return count;
   throw new EtherError("usage", `${quote(text)} is not a number from 0 to ${MAX_WORKERS}`, { field });
+}
+
+function backendOf(text: string, field: string): ApplyBackend {
+  const backend = APPLY_BACKENDS.find((name) => name === text);
+  if (backend !== undefined) return backend;
+  throw new EtherError("usage", `${quote(text)} is not one of ${APPLY_BACKENDS.join(", ")}`, { field });
 }
 
 /** A token that no client can send would lock everyone out, or be taken for none. */

@@ -1,4 +1,5 @@
 /** Bases and adapters as repositories: what a server answers from, whatever it speaks. */
+import type { BackendChoice } from "../apply/apply_device.ts";
 import { EtherError } from "../error.ts";
 import { quote } from "../json/quote.ts";
 import type { OpenSource } from "../io/folder.ts";
@@ -12,10 +13,11 @@ import {
   type OpenedAdapter,
   type Visible,
 } from "./adapter_catalog.ts";
-import { ApplyCatalog, type ApplyLease } from "./apply_catalog.ts";
+import { ApplyCatalog, type ApplyLease, type ApplyUse } from "./apply_catalog.ts";
 import { BaseCatalog, type CatalogState } from "./base_catalog.ts";
 import type { BaseRepository } from "./base_repository.ts";
 import { DEFAULT_LIMITS, type RepositoryLimits } from "./limits.ts";
+import { LinearDevices } from "./linear_devices.ts";
 import { checkAdapter, checkFiles, type FingerprintCheck } from "./put_adapter.ts";
 import { RecipeCatalog, type StreamCounters } from "./recipe_catalog.ts";
 import type { Repository } from "./repository.ts";
@@ -25,10 +27,11 @@ import { StreamLoad } from "./stream_load.ts";
 import type { StreamThreads } from "./stream_threads.ts";
 
 export type { AdapterSummary, BrokenAdapter, OpenedAdapter, Visible } from "./adapter_catalog.ts";
-export type { ApplyLease } from "./apply_catalog.ts";
+export type { ApplyLease, ApplyUse } from "./apply_catalog.ts";
 export type { CatalogState } from "./base_catalog.ts";
 export type { BaseRepository } from "./base_repository.ts";
 export type { RepositoryLimits } from "./limits.ts";
+export { LinearDevices, type LinearDevicesOptions } from "./linear_devices.ts";
 export type { FingerprintCheck } from "./put_adapter.ts";
 export type { StreamCounters } from "./recipe_catalog.ts";
 export type { StreamThreads } from "./stream_threads.ts";
@@ -43,6 +46,8 @@ export interface RepositoriesOptions {
   readonly allowPth?: boolean | undefined;
   /** Compute long streams, and are closed with the repositories. @default the thread that sends computes */
   readonly threads?: StreamThreads | undefined;
+  /** Compute `linear`, and are closed with the repositories. @default the CPU */
+  readonly devices?: LinearDevices | undefined;
   /** Bounds. @default {@link DEFAULT_LIMITS} */
   readonly limits?: Partial<RepositoryLimits> | undefined;
 }
@@ -70,11 +75,15 @@ export class Repositories {
   readonly #adapters: AdapterCatalog;
   readonly #recipes: RecipeCatalog;
   readonly #applies: ApplyCatalog;
+  readonly #devices: LinearDevices;
   /** The last change of each adapter that is being changed. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
-  constructor({ models, adapters, storage, allowPth = false, threads, limits = {} }: RepositoriesOptions) {
+  constructor(
+    { models, adapters, storage, allowPth = false, threads, devices, limits = {} }: RepositoriesOptions,
+  ) {
     this.#store = adapters;
+    this.#devices = devices ?? LinearDevices.cpu();
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#allowPth = allowPth;
     const load = new StreamLoad();
@@ -92,7 +101,7 @@ export class Repositories {
       markedFile: (locator) => this.#bases.markedFile(locator),
       load,
     });
-    this.#applies = new ApplyCatalog(this.#snapshots, this.#storage, this.#limits.applies);
+    this.#applies = new ApplyCatalog(this.#snapshots, this.#storage, this.#devices, this.#limits.applies);
   }
 
   /** How far {@link start} is. */
@@ -103,6 +112,11 @@ export class Repositories {
   /** What was computed so far. */
   get counters(): StreamCounters {
     return this.#recipes.counters;
+  }
+
+  /** Who computes `linear` of what {@link apply} lends, and why. */
+  get linearChoice(): BackendChoice {
+    return this.#devices.choice();
   }
 
   /** Models that there are now. */
@@ -201,17 +215,23 @@ export class Repositories {
   /**
    * Adapters over a base for activations; null where one of them is not known. Whoever gets them releases them.
    *
+   * @param use  what they are for; lent for `sides`, they do `linear` on the CPU
    * @throws {EtherError} what keeps the adapters from being applied to this base
    */
-  async apply(base: BaseRepository, recipe: Recipe, visible: Visible = EVERYTHING): Promise<ApplyLease | null> {
+  async apply(
+    base: BaseRepository,
+    recipe: Recipe,
+    visible: Visible = EVERYTHING,
+    use: ApplyUse = "linear",
+  ): Promise<ApplyLease | null> {
     const parts = await this.#recipes.resolve(recipe, visible);
-    return parts === null ? null : await this.#applies.borrow(base, parts);
+    return parts === null ? null : await this.#applies.borrow(base, parts, use);
   }
 
   /** Stops what is being computed, and closes files. */
   async close(): Promise<void> {
     this.#recipes.close();
-    this.#applies.close();
+    await this.#applies.close();
     await this.#bases.close();
   }
 

@@ -9,6 +9,7 @@ import type {
 import type { LinearJob } from "../apply/linear.ts";
 import type { ApplyShop } from "../apply/shop.ts";
 import { EtherError } from "../error.ts";
+import type { ByteSource } from "../io/source.ts";
 import { loadKernel } from "../kernel/load.ts";
 import { type Gpu, type GpuOptions, openGpu } from "./gpu.ts";
 import { WebGpuKernel } from "./kernel.ts";
@@ -39,7 +40,7 @@ export async function chooseApplyDevices(options: ApplyDeviceOptions & GpuOption
 function onCpu(reason: string, gpu: Gpu | null): StartableDevices {
   gpu?.close();
   const choice = { name: loadKernel().name, reason };
-  return { choice: () => choice, productCount: () => 0, start: () => null, close() {} };
+  return { choice: () => choice, productCount: () => 0, start: () => null, forget() {}, close() {} };
 }
 
 /** A GPU that was chosen. */
@@ -83,6 +84,10 @@ export class GpuDevices implements StartableDevices {
     return new GpuDevice(kernel, this.#weights, forced, this.#worthWhile, () => this.#products++);
   }
 
+  forget(openSource: MatrixPlace["openSource"]): void {
+    this.#weights.forget(openSource);
+  }
+
   close(): void {
     this.#weights.close();
     this.#gpu.close();
@@ -117,6 +122,7 @@ class GpuDevice implements ApplyDevice {
     if (this.kernel.gpu === null || !this.#worthWhile(job.x.length / inCount, inCount, outCount)) return false;
     this.kernel.resume();
     try {
+      await checkUnchanged(job.weight.source);
       const weight = await this.#weights.get(place, job.weight, job.signal);
       if (weight === null || !await multiplyResident(job, weight, shop, this.kernel)) return false;
       this.#onProduct();
@@ -142,4 +148,12 @@ class GpuDevice implements ApplyDevice {
   discard(): void {
     this.kernel.discard();
   }
+}
+
+/**
+ * Lets a file that gives only the bytes of one version say that it has become another one: a matrix that is on the
+ * device would not tell. A file without marks, which may be far away, is looked at when it is opened.
+ */
+async function checkUnchanged(source: ByteSource): Promise<void> {
+  if (source.mark !== undefined) await source.read(0, new Uint8Array(1));
 }

@@ -39,6 +39,8 @@ export class ResidentWeights {
   readonly #storages = new WeakMap<MatrixPlace["openSource"], number>();
   #nextStorage = 0;
   #byteLength = 0;
+  /** Matrices are brought one after the other: they share room, and a buffer on their way. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param maxByteLength  of all matrices */
   constructor(gpu: Gpu, maxByteLength: number) {
@@ -67,12 +69,24 @@ export class ResidentWeights {
       const weight = await known.catch(() => undefined);
       if (weight !== undefined) return weight;
     }
-    const making = this.#make(weight, signal);
+    const making = this.#last.then(() => this.#make(weight, signal));
+    this.#last = making.catch(() => {});
     this.#weights.set(key, making);
     return await making.catch((error) => {
       this.#weights.delete(key);
       throw error;
     });
+  }
+
+  /** Gives the memory of one storage's matrices back. Nothing of them may be in use. */
+  forget(openSource: MatrixPlace["openSource"]): void {
+    const storage = this.#storages.get(openSource);
+    if (storage === undefined) return;
+    for (const [key, weight] of this.#weights) {
+      if (!key.startsWith(`${storage} `)) continue;
+      this.#weights.delete(key);
+      weight.then((made) => this.#destroy(made?.slabs ?? []), () => {});
+    }
   }
 
   /** Gives the device's memory back. */

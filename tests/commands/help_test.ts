@@ -20,7 +20,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   diff: ["<a>", "<b>", "--json"],
   serve: [
     ...["--models", "--adapters", "--host", "--port", "--tokens", "--allow-hosts", "--max-bytes", "--workers"],
-    ...["--allow-pth", "--public-url", "--json", "--quiet"],
+    ...["--backend", "--allow-pth", "--public-url", "--json", "--quiet", "--verbose"],
   ],
 };
 

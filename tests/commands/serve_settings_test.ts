@@ -4,7 +4,7 @@ import { SERVER_VARIABLES } from "../../runtime/deno/server_options.ts";
 import { assertRefused, run } from "./command_line.ts";
 import { makeFolder } from "./made_files.ts";
 import { ServerEnded, startEntry, startServer } from "./server_process.ts";
-import { bytesOf, get, LLAMA, makeFolders, ready, resolve, SHARD } from "./served.ts";
+import { bytesOf, get, LLAMA, makeFolders, NO_ADAPTER, ready, resolve, SHARD } from "./served.ts";
 
 const folders = makeFolders();
 
@@ -92,6 +92,13 @@ const REFUSED: readonly (readonly [
   ["no size in the environment", 2, /^error: usage: ETHER_MAX_BYTES: /, folders.args, { ETHER_MAX_BYTES: "0" }],
   ["no number of threads", 2, /^error: usage: --workers: "-1" /, [...folders.args, "--workers=-1"]],
   ["too many threads", 2, /^error: usage: ETHER_WORKERS: "257" /, folders.args, { ETHER_WORKERS: "257" }],
+  ["no backend", 2, /^error: usage: --backend: "cuda" is not one of /, [...folders.args, "--backend", "cuda"]],
+  ["no backend by its variable", 2, /^error: usage: ETHER_BACKEND: /, folders.args, { ETHER_BACKEND: "WASM" }],
+  ["webgpu without an adapter", 1, /^error: unsupported: webgpu: WebGPU finds no adapter; /, [
+    ...folders.args,
+    "--backend",
+    "webgpu",
+  ], NO_ADAPTER],
   ["no host", 2, /^error: usage: --allow-hosts: /, [...folders.args, "--allow-hosts", "a.example,/etc"]],
   ["no switch", 2, /^error: usage: ETHER_ALLOW_PTH: /, folders.args, { ETHER_ALLOW_PTH: "maybe" }],
   ["no URL", 2, /^error: usage: --public-url: /, [...folders.args, "--public-url", "ftp://x"]],

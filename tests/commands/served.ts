@@ -8,6 +8,8 @@ import type { ServerProcess } from "./server_process.ts";
 export const LLAMA = `${REPOSITORY}fixtures/llama`;
 /** One of its shards. */
 export const SHARD = "model-00002-of-00003.safetensors";
+/** A driver that no test's system has: WebGPU is there, and finds nothing. */
+export const NO_ADAPTER = { DENO_WEBGPU_BACKEND: Deno.build.os === "windows" ? "metal" : "dx12" };
 
 /** Folders with the shipped model as `org/llama` and its adapters, of which nothing is linked. */
 export function makeFolders(): { models: string; adapters: string; args: string[] } {

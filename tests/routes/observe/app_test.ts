@@ -10,7 +10,9 @@ Deno.test("observe: ready means that every identity is known", async () => {
   assertEquals(await (await test.ask("/healthz")).text(), "ok");
   await test.routes.repositories.start();
   const after = await test.ask("/readyz");
-  assertEquals([after.status, await after.json()], [200, { ready: true, models: 1, identified: 1, failed: 0 }]);
+  const { apply, ...state } = await after.json();
+  assertEquals([after.status, state], [200, { ready: true, models: 1, identified: 1, failed: 0 }]);
+  assertEquals(apply.backend, "wasm");
 });
 
 Deno.test("observe: a base that cannot be served is counted, and named to readers alone", async () => {
@@ -21,6 +23,14 @@ Deno.test("observe: a base that cannot be served is counted, and named to reader
   assertEquals([JSON.parse(text).failed, text.includes("secret")], [1, false]);
   const { errors } = await (await test.ask("/readyz", { token: READ_TOKEN })).json();
   assertEquals(errors, [{ id: "secret", code: "bad_header" }]);
+});
+
+Deno.test("observe: who computes linear, and why, is told to readers alone", async () => {
+  const repositories = { linearChoice: { name: "webgpu" as const, reason: "a fast one" } };
+  await using test = await testApp({ repositories, tokens: { readToken: READ_TOKEN } });
+  assertEquals("apply" in await (await test.ask("/readyz")).json(), false);
+  const { apply } = await (await test.ask("/readyz", { token: READ_TOKEN })).json();
+  assertEquals(apply, { backend: "webgpu", reason: "a fast one" });
 });
 
 Deno.test("observe: the number of bases is that of now", async () => {
