@@ -76,8 +76,7 @@ const LayerSide = z.object({
 });
 
 /** `GET /v1/adapters/{id}`. */
-export const AdapterDetails = z.object({
-  ...AdapterSummary.shape,
+export const AdapterDetails = z.extend(AdapterSummary, {
   facts: z.record(z.string(), z.unknown()),
   warnings: z.array(z.string()),
   files: z.array(z.object({ path: z.string(), size: COUNT, etag: z.string() })),
@@ -91,8 +90,7 @@ export const AdapterSource = z.strictObject({ source: z.string().check(z.minLeng
 export const AdapterFiles = z.object({ "adapter_config.json": z.unknown(), "adapter_model.safetensors": z.unknown() });
 
 /** What `PUT /v1/adapters/{id}` answers. */
-export const StoredAdapter = z.object({
-  ...AdapterSummary.shape,
+export const StoredAdapter = z.extend(AdapterSummary, {
   /** How much of the adapter's fingerprint of its base was compared. */
   fingerprint: z.enum(["none", "structure", "targets"]),
 });

@@ -3,6 +3,7 @@ import * as esbuild from "esbuild";
 import { Compiler } from "../../plugins/esbuild_assemblyscript/compile.ts";
 import { assemblyScript } from "../../plugins/esbuild_assemblyscript/plugin.ts";
 import { madeAhead } from "./made_ahead.ts";
+import { packedShaders } from "./packed_shaders.ts";
 import { smallCore, standIns } from "./stand_ins/plugin.ts";
 
 /** The repository. */
@@ -46,7 +47,11 @@ export async function bundle(name: BundleName, folder: string): Promise<esbuild.
     entryPoints: [name === "edge" ? "main.ts" : "tasks/bundle/core.ts"],
     outfile: `${folder}/${name}.js`,
     ...{ minify: true, sourcemap: "linked", legalComments: "none" },
-    plugins: [...options.plugins, standIns(), name === "edge" ? madeAhead() : smallCore()],
+    plugins: [
+      ...options.plugins,
+      standIns(),
+      ...name === "edge" ? [madeAhead(), packedShaders()] : [smallCore()],
+    ],
   });
   return metafile!;
 }

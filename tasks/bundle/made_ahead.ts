@@ -3,15 +3,16 @@
  * generators nor the markup of each part, only texts, and says where it is mounted.
  */
 import type { Plugin } from "esbuild";
-import { deflateRawSync } from "node:zlib";
 import { openApiDocument } from "../../routes/openapi/document.ts";
 import { OPERATIONS } from "../../routes/openapi/operations.ts";
 import { docsPage } from "../../routes/pages/docs.ts";
 import { homePage } from "../../routes/pages/home.ts";
+import { packTexts } from "./pack_texts.ts";
 
-/** Stands for the path at which the app is mounted; no text of ours has it, and no markup changes it. */
+/** Stand for the path at which the app is mounted, and what clients are told; no text of ours has them. */
 const MOUNT = "/%MOUNT%";
 const ROOT = "%ROOT%/";
+const ENDPOINT = "%ENDPOINT%";
 
 /** By what the caller may do: reads need a token, there are writers. */
 const VARIANTS = [[false, false], [false, true], [true, false], [true, true]] as const;
@@ -28,14 +29,14 @@ async function modules(): Promise<Readonly<Record<string, string>>> {
     return openApiDocument({ operations: OPERATIONS, prefix: MOUNT, readsNeedToken, hasWriters });
   });
   const docs = await Promise.all(documents.map(docsPage));
-  const home = await homePage(ROOT);
+  const home = await homePage(ROOT, ENDPOINT);
   const policies = new Set(docs.map(({ policy }) => policy));
   if (policies.size !== 1) throw new Error("the pages at /docs differ in their policies");
 
   return {
     "routes/openapi/operations.ts": `export const OPERATIONS = [];`,
     // A document is known again by the page that shows it.
-    "routes/openapi/document.ts": `${unpack(documents.map((document) => JSON.stringify(document)))}
+    "routes/openapi/document.ts": `${packTexts(documents.map((document) => JSON.stringify(document)))}
       export const origins = new WeakMap();
       export function openApiDocument({ prefix, readsNeedToken, hasWriters }) {
         const variant = (readsNeedToken ? 2 : 0) + (hasWriters ? 1 : 0);
@@ -45,45 +46,19 @@ async function modules(): Promise<Readonly<Record<string, string>>> {
         return document;
       }`,
     "routes/pages/docs.ts": `import { origins } from "../openapi/document.ts";
-      ${unpack(docs.map(({ html }) => html))}${ESCAPE}
+      ${packTexts(docs.map(({ html }) => html))}${ESCAPE}
       export async function docsPage(document) {
         const { prefix, variant } = origins.get(document);
         const html = texts()[variant].replaceAll("${MOUNT}", () => escape(prefix.replace(/\\/$/, "")));
         return { html, policy: ${JSON.stringify(docs[0]!.policy)} };
       }`,
-    "routes/pages/home.ts": `${unpack([home.html])}${ESCAPE}
-      export async function homePage(root) {
-        return { html: texts()[0].replaceAll("${ROOT}", () => escape(root)), policy: ${JSON.stringify(home.policy)} };
+    "routes/pages/home.ts": `${packTexts([home.html])}${ESCAPE}
+      export async function homePage(root, endpoint = "") {
+        const values = { "${ROOT}": root, "${ENDPOINT}": endpoint };
+        const html = texts()[0].replace(/%(?:ROOT%\\/|ENDPOINT%)/g, (mark) => escape(values[mark]));
+        return { html, policy: ${JSON.stringify(home.policy)} };
       }`,
   };
-}
-
-/**
- * A function `texts()`, which unpacks when it is first called. The variants are nearly one text: each of their lines, or
- * parts between braces, is written once.
- */
-function unpack(texts: readonly string[]): string {
-  const parts = texts.map((text) => texts.length === 1 ? [text] : text.split(/(?<=[\n}])/));
-  const known = new Map([...new Set(parts.flat())].map((part, index) => [part, index]));
-  const indices = parts.map((list) => list.map((part) => known.get(part)!));
-  const json = JSON.stringify([[...known.keys()], ...indices.map(toSteps)]);
-  const packed = deflateRawSync(new TextEncoder().encode(json), { level: 9 });
-  return `import { inflateSync } from "fflate";
-    let unpacked;
-    function texts() {
-      if (unpacked) return unpacked;
-      const bytes = Uint8Array.from(atob("${packed.toString("base64")}"), (character) => character.charCodeAt(0));
-      const [parts, ...variants] = JSON.parse(new TextDecoder().decode(inflateSync(bytes)));
-      return unpacked = variants.map((steps) => {
-        let index = -1;
-        return steps.map((step) => parts[index += step]).join("");
-      });
-    }`;
-}
-
-/** Indices as the steps from one to the next: mostly 1. */
-function toSteps(indices: readonly number[]): number[] {
-  return indices.map((index, at) => index - (at === 0 ? -1 : indices[at - 1]!));
 }
 
 /** Makes the plugin. */
@@ -91,6 +66,11 @@ export function madeAhead(): Plugin {
   return {
     name: "made-ahead",
     setup(build) {
+      // Schemas of answers are for the document alone; esbuild drops what is not used where it knows that no call acts.
+      build.onLoad({ filter: /\/routes\/v1\/schemas\.ts$/ }, async ({ path }) => {
+        const text = await Deno.readTextFile(path);
+        return { contents: text.replace(/\bz\.(?!config\b|locales\b)\w+\(/g, "/* @__PURE__ */ $&"), loader: "ts" };
+      });
       let made: ReturnType<typeof modules> | undefined;
       build.onLoad(
         { filter: /\/routes\/(openapi\/(document|operations)|pages\/(docs|home))\.ts$/ },

@@ -27,7 +27,12 @@ Deno.test("madeAhead: document and pages are those of the generators, at every p
       }
     }
   }
-  for (const root of ["./", "./hub/", `./"&'/`]) assertEquals(await made.homePage(root), await homePage(root));
+  for (const root of ["./", "./hub/", `./"&'/`]) {
+    assertEquals(await made.homePage(root), await homePage(root));
+    for (const endpoint of ["https://hub.example/a", `https://hub.example/"&'`]) {
+      assertEquals(await made.homePage(root, endpoint), await homePage(root, endpoint));
+    }
+  }
 });
 
 async function bundledPages(): Promise<Pages> {
