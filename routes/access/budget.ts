@@ -4,7 +4,7 @@ import { EtherError } from "../../runtime/error.ts";
 /** Bytes in flight where nothing else is said. */
 export const DEFAULT_MAX_BYTES = 128 * 1024 * 1024;
 
-/** What a stream holds, as a rule: one piece. */
+/** What a stream holds, as a rule. */
 const PIECE_BYTES = 1024 * 1024;
 
 /** Bytes that a request holds until it lets go of them. */
@@ -63,8 +63,8 @@ export class ByteBudget {
   }
 
   /** What a stream of some bytes holds: one piece, or itself where it is shorter. */
-  reserveStream(byteLength: number): Reservation {
-    return this.reserve(Math.min(PIECE_BYTES, byteLength));
+  reserveStream(byteLength: number, pieceByteLength: number = PIECE_BYTES): Reservation {
+    return this.reserve(Math.min(pieceByteLength, byteLength));
   }
 
   #take(wanted: number, held: number): number {

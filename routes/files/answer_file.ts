@@ -18,6 +18,8 @@ export interface ServedFile {
   readonly size: number;
   /** Strong, without quotes. */
   readonly etag: string;
+  /** Bytes that a stream of it holds, where that is more than 1 MiB. */
+  readonly pieceByteLength?: number | undefined;
   /**
    * Exactly the bytes of a range, computed as they are read; nothing is done before the first pull. Each chunk is in
    * memory of its own, that nobody else reads.
@@ -95,7 +97,7 @@ export function answerFile(
   // Deno turns a null body of a GET into one of no bytes; that of a HEAD keeps the length that is said.
   if (plan.body === null || plan.body.byteLength === 0) return new Response(null, plan);
   const { byteLength } = plan.body;
-  const reservation = budget.reserveStream(byteLength);
+  const reservation = budget.reserveStream(byteLength, file.pieceByteLength);
   const stream = context.get("record").stream(plan.body.open(), { reservation, byteLength, releaseChunks });
   return new Response(stream, plan);
 }

@@ -142,7 +142,7 @@ function sendFile(
   }
   const cacheControl = `${routes.access.readsNeedToken ? "private" : "public"}, ${FOREVER}`;
   const served = {
-    ...{ path: file.path, size: file.size, etag: file.etag },
+    ...{ path: file.path, size: file.size, etag: file.etag, pieceByteLength: file.pieceByteLength },
     open: (range: { start: number; end: number }) => repository.stream(file, range),
   };
   const warning = warningOf(repository);

@@ -34,7 +34,8 @@ export function requestLog({ log, metrics }: Pick<RouteContext, "log" | "metrics
         metrics.bytes.add({ route }, record.byteLength);
         metrics.streams.add({ route, outcome: record.outcome! });
       }
-      const length = headers.get("content-length");
+      // Of a HEAD it is that of what was not sent.
+      const length = method === "HEAD" ? "0" : headers.get("content-length");
       const failed = record.outcome === "failed";
       log({
         ...{ time: new Date().toISOString(), level: failed ? "error" : "info", msg: "request", method, route, status },

@@ -126,7 +126,7 @@ export class RequestRecord {
 
 /** Takes a chunk's memory away from it. Who is still sending it has a hold of its own on that, and is the last to let go. */
 function release({ buffer }: Bytes): void {
-  buffer.transfer(0);
+  if (!buffer.detached) buffer.transfer(0);
 }
 
 /** Hosts print what breaks a body: this says no more than they may. What it was is {@link RequestRecord.error}. */

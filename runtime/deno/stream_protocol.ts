@@ -4,11 +4,15 @@ import type { MarkedFile } from "../repositories/stream_threads.ts";
 
 /** To the thread that computes. */
 export type StreamRequest =
+  /** A file, for all streams of it: a plan takes some kilobytes for each tensor. */
+  | { readonly kind: "plan"; readonly plan: number; readonly file: PlannedFile }
+  /** No stream needs the file any more. */
+  | { readonly kind: "forget"; readonly plan: number }
   /** A stream; nothing is computed yet. */
   | {
     readonly kind: "open";
     readonly stream: number;
-    readonly file: PlannedFile;
+    readonly plan: number;
     readonly contentName: string;
     readonly end: number;
     readonly files: readonly MarkedFile[];
@@ -22,7 +26,7 @@ export type StreamRequest =
   }
   /** Nobody wants the stream any more. */
   | { readonly kind: "close"; readonly stream: number }
-  /** What was asked for by a `read`; null where it could not be read. */
+  /** What was asked for by a `read`, or less where the file ends; null where it could not be read. */
   | { readonly kind: "bytes"; readonly read: number; readonly bytes: Uint8Array<ArrayBuffer> | null };
 
 /** From the thread that computes. */

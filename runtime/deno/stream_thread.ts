@@ -1,4 +1,5 @@
 /** One thread that computes streams, as the thread that sends them sees it. */
+import type { PlannedFile } from "../plans/plan.ts";
 import type { ComputeWork } from "../repositories/file_stream.ts";
 import type { StreamJob, ThreadCounters } from "../repositories/stream_threads.ts";
 import type { StreamReply, StreamRequest } from "./stream_protocol.ts";
@@ -7,18 +8,30 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What its owner is told. */
 export interface StreamThreadEvents {
-  /** The last stream was closed. */
+  /** It has nothing to do. */
   readonly onIdle: () => void;
   /** The thread is of no use any more, and its streams have failed. */
   readonly onBroken: (message: string) => void;
 }
+
+/** A plan that the thread has. */
+interface SentPlan {
+  readonly number: number;
+  userCount: number;
+}
+
+/** Spans of all plans that a thread has at one time; each takes some kilobytes there. */
+const MAX_SPANS = 8192;
 
 /** A thread, from its start on. */
 export class StreamThread {
   readonly #worker: Worker;
   readonly #events: StreamThreadEvents;
   readonly #streams = new Map<number, ThreadStream>();
-  #streamCount = 0;
+  readonly #plans = new Map<PlannedFile, SentPlan>();
+  #spanCount = 0;
+  /** Numbers given to streams and plans so far. */
+  #numberCount = 0;
   #ready = false;
   #broken = false;
   #counters: ThreadCounters = { pieces: 0, sketchHits: 0, sketchMisses: 0 };
@@ -50,11 +63,13 @@ export class StreamThread {
     return this.#counters;
   }
 
-  /** Takes a stream on. */
-  open({ openSource, tileByteLength, start, ...job }: StreamJob): ComputeWork {
-    const number = ++this.#streamCount;
-    const { file, contentName, end, files } = job;
-    this.#send({ kind: "open", stream: number, file, contentName, end, files });
+  /** Takes a stream on; null where it has no room for the stream's plan. */
+  open({ file, openSource, tileByteLength, start, ...job }: StreamJob): ComputeWork | null {
+    const plan = this.#usePlan(file);
+    if (plan === null) return null;
+    const number = ++this.#numberCount;
+    const { contentName, end, files } = job;
+    this.#send({ kind: "open", stream: number, plan: plan.number, contentName, end, files });
     const stream = new ThreadStream({ start, end }, openSource, {
       compute: (from) => {
         this.#send({ kind: "compute", stream: number, start: from, tileByteLength: tileByteLength() });
@@ -62,6 +77,7 @@ export class StreamThread {
       close: () => {
         if (!this.#streams.delete(number)) return;
         this.#send({ kind: "close", stream: number });
+        this.#leavePlan(file, plan);
         if (this.#streams.size === 0) this.#events.onIdle();
       },
     });
@@ -90,6 +106,8 @@ export class StreamThread {
     switch (reply.kind) {
       case "ready":
         this.#ready = true;
+        // The stream that it was made for may be gone.
+        if (this.#streams.size === 0) this.#events.onIdle();
         break;
       case "pieces": {
         const { stream, pieces, sketchHits, sketchMisses } = reply;
@@ -104,6 +122,27 @@ export class StreamThread {
         this.#read(reply);
         break;
     }
+  }
+
+  /** Sends a plan once, however many streams are of it. */
+  #usePlan(file: PlannedFile): SentPlan | null {
+    let plan = this.#plans.get(file);
+    if (plan === undefined) {
+      if (this.#spanCount + file.spans.length > MAX_SPANS) return null;
+      plan = { number: ++this.#numberCount, userCount: 0 };
+      this.#plans.set(file, plan);
+      this.#spanCount += file.spans.length;
+      this.#send({ kind: "plan", plan: plan.number, file });
+    }
+    plan.userCount++;
+    return plan;
+  }
+
+  #leavePlan(file: PlannedFile, plan: SentPlan): void {
+    if (--plan.userCount > 0) return;
+    this.#plans.delete(file);
+    this.#spanCount -= file.spans.length;
+    this.#send({ kind: "forget", plan: plan.number });
   }
 
   async #read({ read, stream, locator, offset, byteLength }: Extract<StreamReply, { kind: "read" }>): Promise<void> {
@@ -187,7 +226,7 @@ class ThreadStream implements ComputeWork {
   async read(locator: string, offset: number, byteLength: number): Promise<Bytes> {
     const source = await this.#openSource(locator);
     try {
-      const bytes = new Uint8Array(byteLength);
+      const bytes = new Uint8Array(Math.max(0, Math.min(byteLength, source.size - offset)));
       await source.read(offset, bytes);
       return bytes;
     } finally {

@@ -60,10 +60,12 @@ export class StreamThreadPool implements StreamThreads {
     for (const thread of [...this.#threads]) this.#end(thread);
   }
 
-  #open(thread: StreamThread, job: StreamJob): ComputeWork {
+  #open(thread: StreamThread, job: StreamJob): ComputeWork | null {
+    const work = thread.open(job);
+    if (work === null) return null;
     clearTimeout(this.#timers.get(thread));
     this.#timers.delete(thread);
-    return thread.open(job);
+    return work;
   }
 
   #start(): void {
@@ -82,6 +84,7 @@ export class StreamThreadPool implements StreamThreads {
   /** Gives its memory back after a while. */
   #rest(thread: StreamThread): void {
     if (!this.#threads.has(thread)) return;
+    clearTimeout(this.#timers.get(thread));
     const timer = setTimeout(() => this.#end(thread), this.#options.idleMilliseconds ?? IDLE_MILLISECONDS);
     Deno.unrefTimer(timer);
     this.#timers.set(thread, timer);

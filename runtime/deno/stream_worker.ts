@@ -4,6 +4,7 @@ import { SketchStore } from "../execute/sketch_store.ts";
 import { EtherError } from "../error.ts";
 import type { ByteSource } from "../io/source.ts";
 import { loadKernel } from "../kernel/load.ts";
+import type { PlannedFile } from "../plans/plan.ts";
 import { EnginePool } from "../repositories/engine_pool.ts";
 import { KEPT_KERNEL_BYTES, TILE_BYTES } from "../repositories/limits.ts";
 import type { MarkedFile } from "../repositories/stream_threads.ts";
@@ -18,8 +19,11 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const MESSAGE_BYTES = 512 << 10;
 /** Bytes of sketches that this thread's streams share. */
 const SKETCH_BYTES = 8 << 20;
+/** Bytes of an adapter that are asked for at once: its vectors are small, and lie side by side. */
+const ASKED_BYTES = 256 << 10;
 
 interface Stream extends Omit<Extract<StreamRequest, { kind: "open" }>, "kind"> {
+  readonly file: PlannedFile;
   readonly stop: AbortController;
 }
 
@@ -27,10 +31,13 @@ const scope = self as unknown as {
   onmessage: ((event: MessageEvent<StreamRequest>) => void) | null;
   postMessage(reply: StreamReply, transfer?: ArrayBuffer[]): void;
 };
+const plans = new Map<number, PlannedFile>();
 const streams = new Map<number, Stream>();
 const reads = new Map<number, (bytes: Bytes | null) => void>();
 const sketches = new SketchStore(SKETCH_BYTES);
 let readCount = 0;
+/** The last bytes that were asked for; a locator names content, which does not change. */
+let asked: { readonly locator: string; readonly offset: number; readonly bytes: Bytes } | null = null;
 /** Whose turn it is: what else than the base's files is read is asked for on its behalf. */
 let current: Stream | null = null;
 
@@ -48,8 +55,14 @@ const engines = new EnginePool({
 
 scope.onmessage = ({ data }) => {
   switch (data.kind) {
+    case "plan":
+      plans.set(data.plan, data.file);
+      break;
+    case "forget":
+      plans.delete(data.plan);
+      break;
     case "open":
-      streams.set(data.stream, { ...data, stop: new AbortController() });
+      streams.set(data.stream, { ...data, file: plans.get(data.plan)!, stop: new AbortController() });
       break;
     case "compute":
       compute(data);
@@ -117,18 +130,26 @@ class AskedSource implements ByteSource {
   }
 
   async read(offset: number, into: Uint8Array<ArrayBufferLike>): Promise<void> {
+    const end = offset + into.byteLength;
+    const { name: locator } = this;
+    const isAtHand = asked?.locator === locator && asked.offset <= offset &&
+      end <= asked.offset + asked.bytes.byteLength;
+    if (!isAtHand) asked = { locator, offset, bytes: await this.#ask(offset, Math.max(ASKED_BYTES, into.byteLength)) };
+    const { offset: first, bytes } = asked!;
+    if (bytes.byteLength < end - first) throw new EtherError("io_error", "ends too early", { file: locator });
+    into.set(bytes.subarray(offset - first, end - first));
+  }
+
+  close(): void {}
+
+  async #ask(offset: number, byteLength: number): Promise<Bytes> {
     const read = ++readCount;
     const { promise, resolve } = Promise.withResolvers<Bytes | null>();
     reads.set(read, resolve);
     const { name: locator } = this;
-    scope.postMessage({
-      kind: "read",
-      ...{ read, stream: this.#stream, locator, offset, byteLength: into.byteLength },
-    });
+    scope.postMessage({ kind: "read", read, stream: this.#stream, locator, offset, byteLength });
     const bytes = await promise;
     if (bytes === null) throw new EtherError("io_error", "the other thread cannot read it", { file: locator });
-    into.set(bytes);
+    return bytes;
   }
-
-  close(): void {}
 }

@@ -105,11 +105,16 @@ export class Engine implements Runner {
     }
   }
 
-  close(): void {
-    this.#forget();
+  /** Closes the files that it has open, which may have been deleted; what comes next opens its own. */
+  rest(): void {
     this.#reader.close();
     for (const source of this.#open.values()) source.close();
     this.#open.clear();
+  }
+
+  close(): void {
+    this.#forget();
+    this.rest();
   }
 
   /** Computes bytes `[start, end)` of a planned file and gives them away in order. */

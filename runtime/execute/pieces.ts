@@ -22,6 +22,15 @@ export function firstSpanAt(file: PlannedFile, offset: number): number {
   return low;
 }
 
+/** About the most that a piece of a file may have. */
+export function largestPiece({ size, spans }: PlannedFile, tileByteLength: number): number {
+  let largest = Math.max(PIECE_BYTES, tileByteLength);
+  for (const span of spans) {
+    if (span.kind === "tensor") largest = Math.max(largest, tensorPieceEnd(span, 0, 0, tileByteLength));
+  }
+  return Math.min(largest, LARGEST_PIECE_BYTES, size);
+}
+
 /** The byte after the piece that begins at `start` and lies before `end`. */
 export function pieceEnd(file: PlannedFile, start: number, end: number, tileByteLength: number): number {
   const pieceByteLength = Math.max(PIECE_BYTES, tileByteLength);

@@ -73,6 +73,11 @@ export class EnginePool {
     }
   }
 
+  /** Closes the files of the engines that are idle now. */
+  rest(): void {
+    for (const { pooled } of this.#idle) pooled.engine.rest();
+  }
+
   /** Closes the engines that are idle now, and the others when they come back. */
   close(): void {
     this.#closed = true;

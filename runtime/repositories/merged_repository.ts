@@ -1,6 +1,6 @@
 /** A base with a recipe of adapters as a repository: all of its files are known, and none of the merged ones exists. */
 import { EtherError } from "../error.ts";
-import { PIECE_BYTES } from "../execute/pieces.ts";
+import { largestPiece, PIECE_BYTES } from "../execute/pieces.ts";
 import type { Engine } from "../execute/engine.ts";
 import type { SketchStore } from "../execute/sketch_store.ts";
 import type { MergePlan, PlannedFile } from "../plans/plan.ts";
@@ -10,6 +10,7 @@ import { formatRecipe, type Recipe } from "../recipes/recipe.ts";
 import type { BaseRepository } from "./base_repository.ts";
 import { smallFile } from "./file_identity.ts";
 import { type ComputeWork, pieceStream } from "./file_stream.ts";
+import { TILE_BYTES } from "./limits.ts";
 import type { ByteRange, Repository, RepositoryFile } from "./repository.ts";
 import type { MarkedFile, StreamJob } from "./stream_threads.ts";
 
@@ -140,7 +141,8 @@ async function weightFile(planned: PlannedFile, { base, adapters }: MergedParts)
   const copied = planned.spans.every(({ kind }) => kind === "copy");
   if (copied && base.file(path)!.size === size) return unchanged(base, path);
   const etag = await mergedEtag({ path, identity, adapters });
-  const file = { path, size, etag, oid: oidOfEtag(etag), sha256: null };
+  const pieceByteLength = largestPiece(planned, TILE_BYTES);
+  const file = { path, size, etag, oid: oidOfEtag(etag), sha256: null, pieceByteLength };
   return { file, content: { kind: "merged", planned } };
 }
 

@@ -216,13 +216,21 @@ export class RecipeCatalog {
       },
       threaded: (inline, job) => threads === null ? inline : new ThreadedWork(inline, threads, { ...job, ...shared }),
       ...{ markedFile, tileByteLength: shared.tileByteLength },
-      hold: () => this.#hold(names),
+      hold: () => this.#hold(names, base),
     });
   }
 
-  async #hold(names: readonly { readonly id: string; readonly key: string }[]): Promise<() => void> {
-    const holds = [this.#help.load.enter()];
-    const release = () => holds.forEach((one) => one());
+  async #hold(
+    names: readonly { readonly id: string; readonly key: string }[],
+    { local }: BaseRepository,
+  ): Promise<() => void> {
+    const { load } = this.#help;
+    const holds = [load.enter()];
+    const release = () => {
+      holds.forEach((one) => one());
+      // A base that was deleted or replaced takes room on the disk as long as it is open.
+      if (local && load.count === 0) this.#engines.rest();
+    };
     try {
       for (const name of names) holds.push(this.#snapshots.hold(await this.#adapters.snapshot(name)));
       return release;

@@ -12,6 +12,8 @@ export interface RepositoryFile {
   readonly oid: string;
   /** SHA-256 in hex of a file that is listed as LFS; null for small files, and where it is not known. */
   readonly sha256: string | null;
+  /** Bytes that a stream of it holds, where that is more than 1 MiB. */
+  readonly pieceByteLength?: number | undefined;
 }
 
 /** Which bytes of a file. */

@@ -49,6 +49,8 @@ Deno.test("budget: a stream holds one piece, or itself where it is shorter", () 
   const budget = new ByteBudget();
   assertEquals(budget.reserveStream(10).byteLength, 10);
   assertEquals(budget.reserveStream(1e12).byteLength, 1 << 20);
+  assertEquals(budget.reserveStream(1e12, 8 << 20).byteLength, 8 << 20);
+  assertEquals(budget.reserveStream(10, 8 << 20).byteLength, 10);
 });
 
 Deno.test("budget: a limit that is no number of bytes is refused", () => {

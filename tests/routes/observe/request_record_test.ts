@@ -70,6 +70,14 @@ Deno.test("record: a chunk keeps its memory, or loses it when the next one is as
   }
 });
 
+Deno.test("record: a reader that has taken a chunk's memory for itself ends the stream like any other", async () => {
+  const { budget, body, ends } = watched([3, 4], { releaseChunks: true });
+  const reader = body.getReader();
+  const taken = (await reader.read()).value!.buffer.transfer();
+  while (!(await reader.read()).done);
+  assertEquals([taken.byteLength, budget.usedBytes, ends], [3, 0, ["done"]]);
+});
+
 Deno.test("record: what Deno.serve has not sent yet is not lost where chunks are released", async () => {
   const size = 200_000;
   const chunk = (seed: number) => Uint8Array.from({ length: size }, (_, i) => i * 7 + seed);

@@ -1,10 +1,12 @@
 /** Streams that threads compute: the same bytes, bounded ahead of their readers, and never of a base that has changed. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AdapterFolder } from "../../../runtime/deno/adapter_folder.ts";
+import { FileSource } from "../../../runtime/deno/file_source.ts";
 import { fileStorage } from "../../../runtime/deno/merge_folder.ts";
 import { ModelFolder } from "../../../runtime/deno/model_folder.ts";
 import { StreamThreadPool, type StreamThreadPoolOptions } from "../../../runtime/deno/stream_thread_pool.ts";
 import { EtherError } from "../../../runtime/error.ts";
+import type { ByteSource } from "../../../runtime/io/source.ts";
 import { Repositories } from "../../../runtime/repositories/repositories.ts";
 import type { Repository } from "../../../runtime/repositories/repository.ts";
 import { makeFolder, tensorFile } from "../../commands/made_files.ts";
@@ -39,6 +41,8 @@ const ADAPTERS = {
 } as const;
 
 interface Served extends AsyncDisposable {
+  /** Files that are open in this thread now. */
+  readonly openFiles: ReadonlySet<ByteSource>;
   readonly pool: StreamThreadPool | null;
   readonly file: string;
   readonly notices: readonly string[];
@@ -56,13 +60,41 @@ async function serve(options: Partial<StreamThreadPoolOptions> | null): Promise<
   const notices: string[] = [];
   const onNotice = (message: string) => void notices.push(message);
   const pool = options === null ? null : new StreamThreadPool({ maxCount: 1, onNotice, ...options });
-  const repositories = new Repositories({ models, adapters, storage: fileStorage, threads: pool ?? undefined });
+  const openFiles = new Set<ByteSource>();
+  const storage = { ...fileStorage, openSource: (locator: string) => noted(new FileSource(locator), openFiles) };
+  const repositories = new Repositories({ models, adapters, storage, threads: pool ?? undefined });
   await repositories.start();
   return {
-    ...{ pool, notices, file: `${root}/m/${FILE}` },
+    ...{ pool, notices, openFiles, file: `${root}/m/${FILE}` },
     revision: async (name) => (await repositories.revision((await repositories.base("m"))!, name))!,
     [Symbol.asyncDispose]: () => repositories.close(),
   };
+}
+
+function noted(source: FileSource, openFiles: Set<ByteSource>): ByteSource {
+  const { name, size } = source;
+  const one: ByteSource = {
+    ...{ name, size, read: (offset, into) => source.read(offset, into), mark: () => source.mark() },
+    close() {
+      openFiles.delete(one);
+      source.close();
+    },
+  };
+  openFiles.add(one);
+  return one;
+}
+
+/** Threads that note the kinds of messages to them. */
+function notingMessages(): Disposable & { readonly kinds: readonly string[] } {
+  const real = globalThis.Worker;
+  const kinds: string[] = [];
+  globalThis.Worker = class extends real {
+    override postMessage(message: { kind: string }, more?: Transferable[] | StructuredSerializeOptions): void {
+      kinds.push(message.kind);
+      super.postMessage(message, more as Transferable[]);
+    }
+  };
+  return { kinds, [Symbol.dispose]: () => void (globalThis.Worker = real) };
 }
 
 function stream(repository: Repository, start = 0): ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> {
@@ -151,6 +183,46 @@ Deno.test("threads: one that has had nothing to do for a while is ended, and mad
     assertEquals(served.pool!.count, 1);
     await reader.cancel();
     while (served.pool!.count > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+});
+
+Deno.test("threads: one whose stream is gone before it is ready is ended too", async () => {
+  await using served = await serve({ idleMilliseconds: 20 });
+  const reader = stream(await served.revision("in"));
+  await reader.read();
+  assertEquals(served.pool!.count, 1);
+  await reader.cancel();
+  while (served.pool!.count > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(served.pool!.counters.pieces, 0);
+});
+
+Deno.test("threads: a plan is sent once for all streams of a file, and an adapter's vectors together", async () => {
+  using messages = notingMessages();
+  await using served = await serve({});
+  const repository = await served.revision("in+out");
+  const first = stream(repository);
+  await readIntoThread(first, served.pool!);
+  const others = Array.from({ length: 3 }, () => stream(repository));
+  for (const reader of others) for (let i = 0; i < 4; i++) await reader.read();
+  const count = (kind: string) => messages.kinds.filter((one) => one === kind).length;
+  assertEquals([count("plan"), count("open"), count("forget")], [1, 4, 0]);
+  for (const reader of [first, ...others]) await reader.cancel();
+  assertEquals([count("close"), count("forget")], [4, 1]);
+
+  // Of both adapters, for both tensors.
+  const before = count("bytes");
+  await readAll(stream(repository));
+  assert(count("bytes") - before <= 4, `${count("bytes") - before} messages`);
+});
+
+Deno.test("threads: a base is not kept open when nobody reads it, with threads or without", async () => {
+  for (const options of [null, {}]) {
+    await using served = await serve(options);
+    const readers = [stream(await served.revision("in")), stream(await served.revision("out"))];
+    for (const reader of readers) await reader.read();
+    assert(served.openFiles.size > 0);
+    for (const reader of readers) await reader.cancel();
+    assertEquals([...served.openFiles].map(({ name }) => name), []);
   }
 });
 

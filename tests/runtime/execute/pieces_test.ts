@@ -1,7 +1,7 @@
 /** Pieces of a file, from engines that share their sketches. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { PIECE_BYTES, pieceEnd } from "../../../runtime/execute/pieces.ts";
+import { largestPiece, PIECE_BYTES, pieceEnd } from "../../../runtime/execute/pieces.ts";
 import { SketchStore } from "../../../runtime/execute/sketch_store.ts";
 import { loadKernel } from "../../../runtime/kernel/load.ts";
 import type { PlannedFile } from "../../../runtime/plans/plan.ts";
@@ -158,6 +158,25 @@ Deno.test("pieceEnd: a piece is some whole tiles up to 256 KiB, and a file is fe
     const { offset, columnCount } = targetSpan(built);
     for (const end of ends) assertEquals((end - offset) % (columnCount * 2), 0, "a row is cut");
   }
+});
+
+Deno.test("largestPiece: no piece of a file has more, and the file no less than a piece", async () => {
+  await fc.assert(fc.asyncProperty(anyBits, fc.constantFrom(300, 4096, 1 << 20), async (drawn, tile) => {
+    const { plan } = await build(drawn);
+    for (const file of plan.files) {
+      const largest = largestPiece(file, tile);
+      assert(largest <= file.size);
+      for (const [i, end] of endsOf(file, tile).entries()) {
+        assert(end - (endsOf(file, tile)[i - 1] ?? 0) <= largest, `${largest}`);
+      }
+    }
+  }));
+  // A group that is computed as one, of more than a tile.
+  const rotation = { variant: "oft", sides: ["out"], layout: "paper" } as const;
+  const built = await buildProblem({ ...COLUMN, outer: 1200, inner: 900, adapters: [{ ...rotation, numBlocks: 1 }] });
+  const { byteLength } = targetSpan(built);
+  assertEquals(byteLength > PIECE_BYTES, true);
+  assertEquals(largestPiece(built.plan.files[0]!, 4096), byteLength);
 });
 
 Deno.test("pieceEnd: a group of rows that is computed as one stays in one piece, up to 8 MiB", async () => {
